@@ -1,0 +1,342 @@
+"""The graph neural networks: one small class each, on the sparse products of `_sparse`.
+
+A backbone maps a `GraphTensors` to logits of shape (n_nodes, n_classes).  A new one
+is a class with `embed` and `classify` and an entry in `BACKBONES`.
+"""
+
+import inspect
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ._sparse import EdgePattern, SparseMatrix
+
+
+class GraphTensors:
+    """A graph on a device, as the backbones read it.
+
+    Parameters
+    ----------
+    adjacency : scipy sparse array of shape (n, n)
+        ``adjacency[i, j]`` is the weight of the edge i -> j; node j receives from i.
+    X : ndarray or scipy sparse array of shape (n, d)
+        Node features; sparse ones stay sparse.
+    device, dtype
+        Where the tensors live and what they hold.
+    """
+
+    def __init__(self, adjacency, X, device="cpu", dtype=torch.float32):
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._incoming = sp.csr_array(adjacency.T)
+        self.n_nodes = adjacency.shape[0]
+        if sp.issparse(X):
+            self.x = SparseMatrix.from_scipy(X, device, dtype)
+        else:
+            self.x = torch.tensor(np.asarray(X), device=device, dtype=dtype)
+
+    @cached_property
+    def _with_self_loops(self):
+        """Incoming edges; nodes without a self-loop get one of weight 1."""
+        missing = (self._incoming.diagonal() == 0).astype(np.float64)
+        return sp.csr_array(self._incoming + sp.diags_array(missing))
+
+    @cached_property
+    def symmetric(self):
+        """``D^-1/2 (A + I) D^-1/2`` with D the weighted in-degree (Kipf & Welling, 2017)."""
+        with_loops = self._with_self_loops
+        scale = sp.diags_array(1 / np.sqrt(with_loops.sum(axis=1)))
+        return SparseMatrix.from_scipy(scale @ with_loops @ scale, self.device, self.dtype)
+
+    @cached_property
+    def mean(self):
+        """The weighted mean over the sources of incoming edges; 0 where there are none."""
+        degree = self._incoming.sum(axis=1).astype(np.float64)
+        scale = np.divide(1, degree, out=np.zeros(len(degree)), where=degree > 0)
+        matrix = sp.diags_array(scale) @ self._incoming
+        return SparseMatrix.from_scipy(matrix, self.device, self.dtype)
+
+    @cached_property
+    def _patterns(self):
+        return {}
+
+    def attention_pattern(self, heads):
+        """Edges with self-loops, each repeated for every head (row ``i * heads + head``)."""
+        if heads not in self._patterns:
+            edges = self._with_self_loops
+            pattern = sp.kron(edges, sp.eye_array(heads), format="csr") if heads > 1 else edges
+            self._patterns[heads] = EdgePattern(pattern, self.device)
+        return self._patterns[heads]
+
+    @cached_property
+    def edge_index(self):
+        """Sources and targets of the edges, shape (2, n_edges), as PyG has them."""
+        edges = self._incoming.tocoo()
+        pairs = np.stack([edges.col, edges.row]).astype(np.int64)
+        return torch.from_numpy(pairs).to(self.device)
+
+    @cached_property
+    def edge_weight(self):
+        weights = self._incoming.tocoo().data.astype(np.float64)
+        return torch.tensor(weights, device=self.device, dtype=self.dtype)
+
+    @cached_property
+    def dense_x(self):
+        return self.x.to_dense() if isinstance(self.x, SparseMatrix) else self.x
+
+
+def _dropout(x, p, training):
+    if isinstance(x, SparseMatrix):
+        return x.dropout(p, training)
+    return F.dropout(x, p, training)
+
+
+class _Linear(nn.Linear):
+    """A linear layer with Glorot weights and zero bias that also takes a `SparseMatrix`."""
+
+    def reset_parameters(self):
+        nn.init.xavier_uniform_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x):
+        if not isinstance(x, SparseMatrix):
+            return super().forward(x)
+        product = x @ self.weight.t()
+        return product if self.bias is None else product + self.bias
+
+
+class _Backbone(nn.Module):
+    """Logits are ``classify(embed(graph), graph)``."""
+
+    def forward(self, graph):
+        return self.classify(self.embed(graph), graph)
+
+
+class _Stack(_Backbone):
+    """Layers with ReLU and dropout between them; `layer_type(n_in, n_out)` makes one."""
+
+    def __init__(self, layer_type, n_features, n_classes, hidden_dim, n_layers, dropout):
+        super().__init__()
+        sizes = [n_features] + [hidden_dim] * (n_layers - 1) + [n_classes]
+        self.layers = nn.ModuleList(map(layer_type, sizes[:-1], sizes[1:]))
+        self.dropout = dropout
+
+    def embed(self, graph):
+        h = graph.x
+        for layer in self.layers[:-1]:
+            h = F.dropout(layer(h, graph).relu(), self.dropout, self.training)
+        return h
+
+    def classify(self, h, graph):
+        return self.layers[-1](h, graph)
+
+
+class _GCNLayer(nn.Module):
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        self.linear = _Linear(n_in, n_out, bias=False)
+        self.bias = nn.Parameter(torch.zeros(n_out))
+
+    def forward(self, h, graph):
+        return graph.symmetric @ self.linear(h) + self.bias
+
+
+class GCN(_Stack):
+    """Graph convolutional network (Kipf & Welling, ICLR 2017).
+
+    ``H' = relu(D^-1/2 (A + I) D^-1/2 H W + b)``.
+    """
+
+    def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
+        super().__init__(_GCNLayer, n_features, n_classes, hidden_dim, n_layers, dropout)
+
+
+class _SAGELayer(nn.Module):
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        self.neighbors = _Linear(n_in, n_out)
+        self.root = _Linear(n_in, n_out, bias=False)
+
+    def forward(self, h, graph):
+        # The mean is linear, so that it can follow the (narrowing) weights.
+        mean = graph.mean @ F.linear(h, self.neighbors.weight) if torch.is_tensor(h) else None
+        if mean is None:
+            mean = graph.mean @ (h @ self.neighbors.weight.t())
+        return mean + self.neighbors.bias + self.root(h)
+
+
+class GraphSAGE(_Stack):
+    """GraphSAGE with the mean aggregator (Hamilton et al., NeurIPS 2017).
+
+    ``h'_i = relu(W_1 mean_{j -> i} h_j + W_2 h_i + b)``.
+    """
+
+    def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
+        super().__init__(_SAGELayer, n_features, n_classes, hidden_dim, n_layers, dropout)
+
+
+class _DenseLayer(_Linear):
+    def forward(self, h, graph):
+        return super().forward(h)
+
+
+class MLP(_Stack):
+    """A multi-layer perceptron on the node features alone; it does not read the edges."""
+
+    def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
+        super().__init__(_DenseLayer, n_features, n_classes, hidden_dim, n_layers, dropout)
+
+
+class APPNP(_Backbone):
+    """Personalised propagation of neural predictions (Gasteiger et al., ICLR 2019).
+
+    ``Z_0 = MLP(X)``, then ten times ``Z' = 0.9 D^-1/2 (A + I) D^-1/2 Z + 0.1 Z_0``.
+    """
+
+    n_hops = 10
+    teleport = 0.1
+
+    def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
+        super().__init__()
+        self.predict = MLP(n_features, n_classes, hidden_dim, n_layers, dropout)
+
+    def embed(self, graph):
+        return self.predict.embed(graph)
+
+    def classify(self, h, graph):
+        local = z = self.predict.classify(h, graph)
+        for _ in range(self.n_hops):
+            z = (1 - self.teleport) * (graph.symmetric @ z) + self.teleport * local
+        return z
+
+
+class SGC(_Backbone):
+    """Simplified graph convolution (Wu et al., ICML 2019): ``Z = S^n_layers X W + b``.
+
+    There is no hidden layer: `embed` is ``S^n_layers X`` in as many columns as there are
+    classes, that is, the logits.
+    """
+
+    def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
+        super().__init__()
+        self.linear = _Linear(n_features, n_classes)
+        self.n_hops = n_layers
+        self.dropout = dropout
+
+    def embed(self, graph):
+        # Weights first: the product keeps sparse features sparse and is narrow.
+        z = self.linear(_dropout(graph.x, self.dropout, self.training))
+        for _ in range(self.n_hops):
+            z = graph.symmetric @ z
+        return z
+
+    def classify(self, h, graph):
+        return h
+
+
+class _GATLayer(nn.Module):
+    negative_slope = 0.2
+
+    def __init__(self, n_in, n_out, heads, concat, dropout):
+        super().__init__()
+        self.linear = _Linear(n_in, heads * n_out, bias=False)
+        self.source = nn.Parameter(torch.empty(heads, n_out))
+        self.target = nn.Parameter(torch.empty(heads, n_out))
+        self.bias = nn.Parameter(torch.zeros(heads * n_out if concat else n_out))
+        nn.init.xavier_uniform_(self.source)
+        nn.init.xavier_uniform_(self.target)
+        self.concat = concat
+        self.dropout = dropout
+
+    def forward(self, h, graph):
+        heads, n_out = self.source.shape
+        h = self.linear(h).view(-1, heads, n_out)
+        pattern = graph.attention_pattern(heads)
+        attention = pattern.softmax(
+            (h * self.target).sum(-1).flatten(),
+            (h * self.source).sum(-1).flatten(),
+            self.negative_slope,
+        )
+        attention = F.dropout(attention, self.dropout, self.training)
+        out = pattern.weighted_sum(attention, h.reshape(-1, n_out)).view(-1, heads, n_out)
+        return (out.flatten(1) if self.concat else out.mean(1)) + self.bias
+
+
+class GAT(_Backbone):
+    """Graph attention network (Velickovic et al., ICLR 2018).
+
+    Eight heads share `hidden_dim` units (at least one each); the last layer has one head.
+    Dropout acts on the inputs of every layer and on the attention.
+    """
+
+    heads = 8
+
+    def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
+        super().__init__()
+        width = max(1, hidden_dim // self.heads)
+        sizes = [n_features] + [self.heads * width] * (n_layers - 1)
+        self.layers = nn.ModuleList(
+            [_GATLayer(n, width, self.heads, True, dropout) for n in sizes[:-1]]
+            + [_GATLayer(sizes[-1], n_classes, 1, False, dropout)]
+        )
+        self.dropout = dropout
+
+    def embed(self, graph):
+        h = graph.x
+        for layer in self.layers[:-1]:
+            h = F.elu(layer(_dropout(h, self.dropout, self.training), graph))
+        return h
+
+    def classify(self, h, graph):
+        return self.layers[-1](_dropout(h, self.dropout, self.training), graph)
+
+
+BACKBONES = {"gcn": GCN, "gat": GAT, "sage": GraphSAGE, "appnp": APPNP, "sgc": SGC, "mlp": MLP}
+
+
+class EdgeIndexModule(_Backbone):
+    """Somebody else's module, called as ``module(x, edge_index)`` the PyG way.
+
+    Most layers take dense features only, so sparse ones are made dense for it.  Edge
+    weights are passed on where the module's `forward` has an `edge_weight` parameter.
+    """
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+        parameters = inspect.signature(module.forward).parameters
+        self.takes_weights = "edge_weight" in parameters
+
+    def forward(self, graph):
+        weights = {"edge_weight": graph.edge_weight} if self.takes_weights else {}
+        return self.module(graph.dense_x, graph.edge_index, **weights)
+
+    def embed(self, graph):
+        """The input of the last submodule with parameters of its own that the call reached."""
+        inputs = []
+
+        def remember(module, args):
+            inputs[:] = [a for a in args[:1] if torch.is_tensor(a)]
+
+        leaves = [m for m in self.module.modules() if any(True for _ in m.parameters(False))]
+        hooks = [m.register_forward_pre_hook(remember) for m in leaves]
+        try:
+            logits = self(graph)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        usable = inputs and inputs[0].dim() == 2 and len(inputs[0]) == len(logits)
+        return inputs[0] if usable else logits
+
+
+def make_backbone(backbone, n_features, n_classes, hidden_dim, n_layers, dropout):
+    """The module for a name in `BACKBONES` or a callable ``(n_features, n_classes)``."""
+    if isinstance(backbone, str):
+        return BACKBONES[backbone](n_features, n_classes, hidden_dim, n_layers, dropout)
+    module = backbone(n_features, n_classes)
+    return module if isinstance(module, _Backbone) else EdgeIndexModule(module)

@@ -1,0 +1,158 @@
+"""Conversions to `Graph`; the errors tell what to do when scikit-learn sliced the input."""
+
+import sys
+
+import numpy as np
+import scipy.sparse as sp
+
+from ._graph import Graph
+
+
+def as_graph(obj):
+    """Turn whatever the estimators accept into a `Graph`.
+
+    Parameters
+    ----------
+    obj : Graph, networkx graph, scipy sparse matrix, (adjacency, X) or PyG Data
+        A `Graph` is returned as it is.
+
+    Returns
+    -------
+    Graph
+
+    Raises
+    ------
+    TypeError
+        If `obj` is none of these, for example a feature matrix, or a networkx graph that
+        scikit-learn has sliced.
+    ValueError
+        If the adjacency is not square or has invalid weights, or the features don't fit.
+
+    Examples
+    --------
+    >>> import networkx as nx
+    >>> from sklearn_ltd import as_graph
+    >>> as_graph(nx.path_graph(4))
+    Graph(n_nodes=4, n_edges=6, no features)
+    """
+    if isinstance(obj, Graph):
+        return obj
+    if _is_networkx(obj):
+        return Graph.from_networkx(obj)
+    if sp.issparse(obj):
+        return Graph(obj)
+    if isinstance(obj, tuple) and len(obj) == 2:
+        return Graph(*obj)
+    if hasattr(obj, "edge_index"):
+        return Graph.from_pyg(obj)
+    raise TypeError(_explain(obj))
+
+
+def _is_networkx(obj):
+    networkx = sys.modules.get("networkx")
+    return networkx is not None and isinstance(obj, networkx.Graph)
+
+
+def _explain(obj):
+    first = obj[0] if isinstance(obj, list) and obj else None
+    if type(first).__name__ in ("AtlasView", "AdjacencyView", "FilterAtlas", "FilterAdjacency"):
+        return (
+            "got a list of networkx AtlasViews: scikit-learn sliced a networkx graph; "
+            "pass Graph.from_networkx(G), which it can slice."
+        )
+    shape = getattr(obj, "shape", None)
+    if shape is not None:
+        return (
+            f"expected a graph, got {type(obj).__name__} of shape {tuple(shape)}. "
+            "For a feature matrix (rows are samples) build a graph by make_pipeline(KNNGraph(), "
+            "classifier); for an adjacency matrix pass Graph(adjacency, X). Reshape your data "
+            "either way if it is not 2-D."
+        )
+    return (
+        "expected a Graph, a networkx graph, a scipy sparse adjacency, a pair (adjacency, X) or "
+        f"a torch_geometric Data, got {type(obj).__name__}. Build one by Graph(adjacency, X)."
+    )
+
+
+def from_networkx(G, X, weight):
+    """Arguments of `Graph` for a networkx graph."""
+    import networkx as nx
+
+    if not _is_networkx(G):
+        raise TypeError(f"expected a networkx graph, got {type(G).__name__}. Use as_graph(obj).")
+    if len(G) == 0:
+        raise ValueError("the graph is empty: networkx graph with 0 nodes, expected at least 1.")
+    try:
+        adjacency = nx.to_scipy_sparse_array(G, weight=weight, dtype=np.float64, format="csr")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"the edge attribute {weight!r} must hold numbers ({error}). Pass its name as "
+            "Graph.from_networkx(G, weight=...), or weight=None for weights of 1."
+        ) from error
+    return {"adjacency": adjacency, "X": _node_attribute(G, X), "node_names": list(G)}
+
+
+def _node_attribute(G, X):
+    if X is None:
+        return None
+    attributes = [X] if isinstance(X, str) else list(X)
+    if X == "x" and not any("x" in data for _, data in G.nodes(data=True)):
+        return None
+    rows = []
+    for node, data in G.nodes(data=True):
+        missing = [a for a in attributes if data.get(a) is None]
+        if missing:
+            raise ValueError(
+                f"node {node!r} has no attribute {missing[0]!r}. Give it one on every node "
+                "(networkx.set_node_attributes), or pass X=None for a graph without features."
+            )
+        rows.append(np.concatenate([np.atleast_1d(data[a]) for a in attributes]))
+    lengths = sorted({len(row) for row in rows})
+    if len(lengths) > 1:
+        raise ValueError(
+            f"the node attribute {X!r} must have one length, got lengths {lengths[0]} to "
+            f"{lengths[-1]}."
+        )
+    return np.stack(rows)
+
+
+def from_pyg(data):
+    """Arguments of `Graph` for a PyG ``Data``."""
+    if not hasattr(data, "edge_index") or data.edge_index is None:
+        raise TypeError(
+            f"expected a torch_geometric Data with edge_index, got {type(data).__name__}. "
+            "Heterogeneous data: pass data.to_homogeneous()."
+        )
+    source, target = data.edge_index.cpu().numpy()
+    x = getattr(data, "x", None)
+    n_nodes = data.num_nodes if hasattr(data, "num_nodes") else len(x)
+    weights = getattr(data, "edge_weight", None)
+    if weights is None:
+        weights = getattr(data, "edge_attr", None)
+    if weights is None or weights.dim() > 1 and weights.shape[1] > 1:
+        values = np.ones(len(source), dtype=np.float32)
+    else:
+        values = weights.detach().cpu().numpy().reshape(-1)
+    if len(source) and (
+        min(source.min(), target.min()) < 0 or max(source.max(), target.max()) >= n_nodes
+    ):
+        raise ValueError(
+            f"edge_index has node numbers outside 0 .. {n_nodes - 1} (num_nodes is {n_nodes})."
+        )
+    adjacency = sp.coo_array((values, (source, target)), shape=(n_nodes, n_nodes))
+    return {"adjacency": adjacency, "X": None if x is None else _features(x)}
+
+
+def _features(x):
+    x = x.detach().cpu()
+    if x.layout == _strided(x):
+        return x.numpy()
+    x = x.to_sparse_csr()
+    pieces = (x.values().numpy(), x.col_indices().numpy(), x.crow_indices().numpy())
+    return sp.csr_array(pieces, shape=tuple(x.shape))
+
+
+def _strided(x):
+    import torch
+
+    return torch.strided

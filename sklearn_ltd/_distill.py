@@ -1,0 +1,308 @@
+"""The method: temperatures per node, and how they are learned or guessed.
+
+Yang et al., "Learning to Distill Graph Neural Networks", WSDM 2023.  The notation of the
+docstrings: student logits z, teacher logits z^t, temperatures tau, temperature network with
+parameters omega, student parameters theta.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ._train import clone_state, predict_logits
+
+TEMPERATURE_FEATURES = ("logits", "norm", "entropy")
+_SMALLEST_TEMPERATURE = 0.01
+
+
+def soft_targets(teacher_logits, temperatures):
+    """``q_v = softmax(z^t_v / tau_v)``; |tau| is kept off zero, with its sign.
+
+    Parameters
+    ----------
+    teacher_logits : torch.Tensor of shape (n, n_classes)
+    temperatures : torch.Tensor of shape (n,)
+
+    Returns
+    -------
+    targets : torch.Tensor of shape (n, n_classes)
+    """
+    sign = torch.where(temperatures < 0, -1.0, 1.0)
+    safe = sign * temperatures.abs().clamp_min(_SMALLEST_TEMPERATURE)
+    return (teacher_logits / safe.unsqueeze(1)).softmax(1)
+
+
+def neighbor_entropy(probabilities, mean):
+    """``H_v``: entropy of the mean of the neighbours' predictions, in nats.
+
+    Parameters
+    ----------
+    probabilities : torch.Tensor of shape (n, n_classes)
+    mean : SparseMatrix
+        Row v averages over the neighbours of v; an empty row gives entropy 0.
+
+    Returns
+    -------
+    entropy : torch.Tensor of shape (n,)
+    """
+    return torch.special.entr(mean @ probabilities).sum(1)
+
+
+def distillation_loss(logits, targets, train_nodes, train_y, label_weight, class_weight=None):
+    """``mean_v CE(q_v, p_v) + label_weight * mean_{v in V_D} CE(y_v, p_v)``.
+
+    The paper sums over nodes; means make the step size independent of the graph's size.
+    """
+    soft_loss = -(targets * logits.log_softmax(1)).sum(1).mean()
+    if label_weight == 0:
+        return soft_loss
+    hard_loss = F.cross_entropy(logits[train_nodes], train_y, class_weight)
+    return soft_loss + label_weight * hard_loss
+
+
+class TemperatureNetwork(nn.Module):
+    """``tau_v = k (sigmoid(MLP_omega(x_v)) - 0.2)``, in (-0.2 k, 0.8 k).
+
+    Two layers with 64 hidden units, dropout on the inputs of both.  The inputs are
+    standardised over the nodes, so that the scale of the logits does not matter.
+
+    Parameters
+    ----------
+    n_classes : int
+    features : tuple of str
+        Which of "logits" (z_v), "norm" (||z_v||_2) and "entropy" (H_v) make up x_v.
+    scale : float
+        The paper's k.
+    """
+
+    n_hidden = 64
+    dropout = 0.4
+
+    def __init__(self, n_classes, features, scale):
+        super().__init__()
+        self.features = features
+        self.scale = scale
+        n_inputs = sum(n_classes if name == "logits" else 1 for name in features)
+        self.first = nn.Linear(n_inputs, self.n_hidden)
+        self.second = nn.Linear(self.n_hidden, 1)
+
+    def forward(self, logits, entropy):
+        """Temperatures of shape (n,) for student logits (n, n_classes) and H (n,)."""
+        columns = {"logits": logits, "norm": logits.norm(dim=1, keepdim=True)}
+        columns["entropy"] = entropy.unsqueeze(1)
+        x = _standardize(torch.cat([columns[name] for name in self.features], 1))
+        x = F.dropout(x, self.dropout, self.training)
+        x = F.dropout(self.first(x).relu(), self.dropout, self.training)
+        return self.scale * (torch.sigmoid(self.second(x).squeeze(1)) - 0.2)
+
+
+def _standardize(x):
+    return (x - x.mean(0)) / (x.std(0, correction=0) + 1e-6)
+
+
+def heuristic_temperatures(teacher_logits, mean, weights, scale):
+    """Temperatures without learning, for the scalable variant; the formula is ours.
+
+    ``tau_v = 0.8 k sigmoid(mu z(-margin_v) + nu z(-||z^t_v||) + gamma z(H_v))``, where z()
+    standardises over the nodes and margin is the difference of the two largest teacher
+    probabilities: the three signals of the temperature network, each turned so that it grows
+    where the teacher is more often wrong.  A doubtful node gets a soft target and hence
+    little say.  The paper publishes no formula for its own heuristic.
+
+    Parameters
+    ----------
+    teacher_logits : torch.Tensor of shape (n, n_classes)
+    mean : SparseMatrix
+    weights : tuple of 3 floats
+        (mu, nu, gamma).
+    scale : float
+        The paper's k.
+
+    Returns
+    -------
+    temperatures : torch.Tensor of shape (n,)
+    """
+    probabilities = teacher_logits.softmax(1)
+    top = probabilities.topk(2, dim=1).values
+    margin = top[:, 0] - top[:, 1]
+    centered = teacher_logits - teacher_logits.mean(1, keepdim=True)
+    entropy = neighbor_entropy(probabilities, mean)
+    signals = _standardize(torch.stack([-margin, -centered.norm(dim=1), entropy], 1))
+    return 0.8 * scale * torch.sigmoid(signals @ signals.new_tensor(weights))
+
+
+class Distillation:
+    """One epoch of distillation with temperatures that stay as they are (the paper's FT).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The student.
+    graph : GraphTensors
+    teacher_logits : torch.Tensor of shape (n, n_classes)
+    temperatures : torch.Tensor of shape (n,)
+    loss : callable
+        ``loss(logits, targets)``, see `distillation_loss`.
+    optimizer : torch.optim.Optimizer
+        Of the student.
+    """
+
+    def __init__(self, module, graph, teacher_logits, temperatures, loss, optimizer):
+        self.module = module
+        self.graph = graph
+        self.temperatures = temperatures
+        self.targets = soft_targets(teacher_logits, temperatures)
+        self.loss = loss
+        self.optimizer = optimizer
+
+    def __call__(self):
+        """Step once; return the losses and the student's logits after the step."""
+        self.optimizer.zero_grad()
+        loss = self.loss(self.module(self.graph), self.targets)
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss.detach()}, predict_logits(self.module, self.graph)
+
+    def snapshot(self):
+        """Copies of the student's state and of the temperatures."""
+        return clone_state(self.module), self.temperatures
+
+    def restore(self, snapshot):
+        state, self.temperatures = snapshot
+        self.module.load_state_dict(state)
+
+
+class LearnedDistillation(Distillation):
+    """One epoch of LTD: prepare, distil, learn (METHOD, section "iterative learning").
+
+    The evaluation loss is that of the *updated* student theta'(omega), without dropout; its
+    logits serve the early stopping and the next epoch's temperatures as well.
+
+    Parameters
+    ----------
+    network : TemperatureNetwork
+    temperature_optimizer : torch.optim.Optimizer
+        Of the network.
+    evaluation_loss : callable
+        Of the student's logits of all nodes.
+    warmup_iter : int
+        Epochs before the temperatures begin to learn.
+    """
+
+    def __init__(
+        self,
+        module,
+        graph,
+        teacher_logits,
+        loss,
+        optimizer,
+        *,
+        network,
+        temperature_optimizer,
+        evaluation_loss,
+        warmup_iter,
+    ):
+        self.module = module
+        self.graph = graph
+        self.teacher_logits = teacher_logits
+        self.loss = loss
+        self.optimizer = optimizer
+        self.network = network
+        self.temperature_optimizer = temperature_optimizer
+        self.evaluation_loss = evaluation_loss
+        self.warmup_iter = warmup_iter
+        self.entropy = neighbor_entropy(teacher_logits.softmax(1), graph.mean)
+        self.logits = predict_logits(module, graph)
+        self.n_epochs = 0
+
+    def __call__(self):
+        learning = self.n_epochs >= self.warmup_iter
+        self.n_epochs += 1
+        with torch.set_grad_enabled(learning):
+            temperatures = self.network(self.logits, self.entropy)
+            targets = soft_targets(self.teacher_logits, temperatures)
+        loss, gradients, leaf = self._distil(targets, learning)
+        if learning:
+            logits, evaluation = self._learn(targets, gradients, leaf)
+        else:
+            logits = predict_logits(self.module, self.graph)
+            evaluation = self.evaluation_loss(logits)
+        self.logits = logits.detach()
+        losses = {"loss": loss, "evaluation_loss": evaluation}
+        losses |= _summary(temperatures.detach())
+        return {name: value.detach() for name, value in losses.items()}, self.logits
+
+    def _distil(self, targets, learning):
+        """One step of the student; the gradient keeps its graph if it is to be learned from.
+
+        The forward pass runs on copies of the parameters, because the optimizer changes them
+        in place while the graph of the gradient still needs them.
+        """
+        leaf = targets.detach().requires_grad_(learning)
+        copies = {k: p.detach().clone().requires_grad_() for k, p in self.module.named_parameters()}
+        logits = torch.func.functional_call(self.module, copies, (self.graph,))
+        loss = self.loss(logits, leaf)
+        gradients = torch.autograd.grad(
+            loss, list(copies.values()), create_graph=learning, materialize_grads=True
+        )
+        for parameter, gradient in zip(self.module.parameters(), gradients):
+            parameter.grad = gradient.detach()
+        self.optimizer.step()
+        return loss, gradients, leaf
+
+    def _learn(self, targets, gradients, leaf):
+        """One step of the temperature network along the exact hypergradient.
+
+        With theta' = theta - P grad L(theta, q), P the optimizer's `step_scale`, and the loss
+        linear in q, ``dL_eval/dq = - d<P dL_eval/dtheta', grad L>/dq``: one backward pass
+        through the graph of the gradient, then through q to omega.
+        """
+        self.module.eval()
+        logits = self.module(self.graph)
+        self.module.train()
+        evaluation = self.evaluation_loss(logits)
+        parameters = list(self.module.parameters())
+        outer = torch.autograd.grad(evaluation, parameters, materialize_grads=True)
+        scaled = [s * g for s, g in zip(step_scale(self.optimizer), outer)]
+        inner = sum((g * s).sum() for g, s in zip(gradients, scaled))
+        (derivative,) = torch.autograd.grad(inner, leaf)
+        self.temperature_optimizer.zero_grad()
+        targets.backward(-derivative)
+        self.temperature_optimizer.step()
+        return logits, evaluation
+
+    def snapshot(self):
+        """Copies of the student's state and of the temperatures, taken without dropout."""
+        self.network.eval()
+        with torch.no_grad():
+            temperatures = self.network(self.logits, self.entropy)
+        self.network.train()
+        return clone_state(self.module), temperatures
+
+
+def step_scale(optimizer):
+    """``- d theta' / d gradient`` of the optimizer's last step, per parameter.
+
+    For SGD the learning rate.  For Adam ``lr (1 - b1) / (1 - b1^t) / (sqrt(v_hat) + eps)``
+    with the second moment v held, as its own change with the gradient is what makes Adam
+    forget the gradient's size.
+    """
+    scales = []
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if isinstance(optimizer, torch.optim.SGD):
+                scales.append(group["lr"])
+                continue
+            state = optimizer.state[parameter]
+            beta1, beta2 = group["betas"]
+            t = state["step"].item()
+            denominator = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt() + group["eps"]
+            scales.append(group["lr"] * (1 - beta1) / (1 - beta1**t) / denominator)
+    return scales
+
+
+def _summary(temperatures):
+    return {
+        "temperature_mean": temperatures.mean(),
+        "temperature_negative": (temperatures < 0).to(temperatures.dtype).mean(),
+    }

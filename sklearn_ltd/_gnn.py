@@ -1,0 +1,184 @@
+"""`GNNNodeClassifier`: one supervised graph neural network, teacher and plain baseline."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
+
+from ._base import BaseNodeClassifier, graph_tensors
+from ._torch import resolve_device, seeded
+from ._train import Supervised
+
+NETWORK_CONSTRAINTS = {
+    "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+    "n_layers": [Interval(Integral, 1, None, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
+}
+
+
+class GNNNodeClassifier(BaseNodeClassifier):
+    """A graph neural network that is trained on the known labels.
+
+    The teacher of `LTDNodeClassifier`, and the baseline to compare it with.
+
+    Parameters
+    ----------
+    backbone : {"gcn", "gat", "sage", "appnp", "sgc", "mlp"} or callable, default="gcn"
+        The network; a callable ``(n_features, n_classes) -> torch.nn.Module`` builds one of
+        your own, called as ``module(x, edge_index)`` (and ``edge_weight`` if its `forward`
+        has such a parameter).
+    hidden_dim : int, default=64
+        Width of the hidden layers.
+    n_layers : int, default=2
+        Number of layers; hops for "sgc".  Not used by a callable backbone.
+    dropout : float, default=0.5
+        Dropout rate; where it acts is the backbone's.  Not used by a callable backbone.
+    learning_rate : float, default=0.01
+        Step size of Adam.
+    weight_decay : float, default=5e-4
+        L2 penalty of Adam.
+    max_iter : int, default=300
+        Epochs at most.
+    n_iter_no_change : int, default=50
+        Stop after so many epochs without a better one on the stop nodes.
+    validation_fraction : float, default=0.2
+        Fraction of the labels that stop the training, drawn by class where no `role` is
+        given.  Every class keeps at least one label to train on.  0 runs all epochs.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, as in scikit-learn.
+    device : str, default="auto"
+        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+    random_state : int, RandomState instance or None, default=None
+        Draws the roles, the initial parameters and the dropout.
+    verbose : int, default=0
+        1 prints a line every tenth epoch, 2 every epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where the features came as a DataFrame with string columns.
+    n_iter_ : int
+        Number of epochs run.
+    best_iter_ : int
+        Epoch, from 1, whose parameters were kept.
+    history_ : list of dict of float
+        The losses of every epoch, and accuracy and loss on the stop nodes.
+    transduction_ : ndarray of shape (n,)
+        Predicted labels of all nodes of the training graph.
+    state_ : dict of str to ndarray
+        Parameters and buffers of the network.
+    structure_ : str or None
+        Digest of the training graph where it has no features, else None.
+
+    See Also
+    --------
+    LTDNodeClassifier : Distils such a network.
+
+    Examples
+    --------
+    >>> from sklearn_ltd import GNNNodeClassifier
+    >>> from sklearn_ltd.datasets import load_karate_club
+    >>> club = load_karate_club()
+    >>> clf = GNNNodeClassifier(random_state=0).fit(club.graph[::2], club.y[::2])
+    >>> clf.predict(club.graph[1::2]).shape
+    (17,)
+    """
+
+    _parameter_constraints = BaseNodeClassifier._backbone_constraints | NETWORK_CONSTRAINTS
+
+    def __init__(
+        self,
+        backbone="gcn",
+        *,
+        hidden_dim=64,
+        n_layers=2,
+        dropout=0.5,
+        learning_rate=0.01,
+        weight_decay=5e-4,
+        max_iter=300,
+        n_iter_no_change=50,
+        validation_fraction=0.2,
+        class_weight=None,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.backbone = backbone
+        self.hidden_dim = hidden_dim
+        self.n_layers = n_layers
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.max_iter = max_iter
+        self.n_iter_no_change = n_iter_no_change
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, graph, y, labeled_mask=None, *, role=None):
+        """Train on the labelled nodes among those selected; all nodes pass messages.
+
+        Parameters
+        ----------
+        graph : Graph or anything `as_graph` accepts
+            The whole graph, or a view whose nodes may be labelled.
+        y : array-like of shape (n_selected,), or dict or Series keyed by node name
+            Labels of any kind; -1 (among numbers), None and NaN mean unlabelled.
+        labeled_mask : array-like of shape (n_selected,), default=None
+            Boolean mask or integer positions of the nodes whose label may be read.
+        role : array-like of shape (n_selected,), default=None
+            "train" and "temperature" nodes train, "stop" nodes stop, the labels of nodes
+            with "" are not read.
+
+        Returns
+        -------
+        self : GNNNodeClassifier
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the graph, the labels or a parameter are invalid.
+        """
+        fractions = {"stop": self.validation_fraction} if self.validation_fraction else {}
+        graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
+        device = resolve_device(self.device)
+        with seeded(rng.randint(2**31), device):
+            module = self._make_module(self.n_features_in_, len(self.classes_)).to(device).train()
+            nodes, codes = labels.tensors("train", "temperature", device=device)
+            step = Supervised(
+                module,
+                graph_tensors(graph, device),
+                nodes,
+                codes,
+                class_weights(self.class_weight, self.classes_, codes, device),
+                adam(module, self.learning_rate, self.weight_decay),
+            )
+            self._run(step, labels, device)
+        return self
+
+
+def adam(module, learning_rate, weight_decay):
+    return torch.optim.Adam(module.parameters(), learning_rate, weight_decay=weight_decay)
+
+
+def class_weights(class_weight, classes, codes, device):
+    """Weights in the order of `classes` as a tensor, or None."""
+    if class_weight is None:
+        return None
+    labels = classes[codes.cpu().numpy()]
+    weights = compute_class_weight(class_weight, classes=classes, y=labels)
+    return torch.tensor(np.asarray(weights), dtype=torch.float32, device=device)

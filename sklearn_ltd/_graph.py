@@ -1,0 +1,396 @@
+"""`Graph`: one whole attributed graph and a selection of its nodes."""
+
+import hashlib
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.extmath import randomized_svd
+from sklearn.utils.validation import check_array
+
+_N_STRUCTURAL = 64
+
+
+class Graph:
+    """An attributed graph and a selection of its nodes, which scikit-learn can slice.
+
+    ``graph[index]`` selects nodes.  The whole graph stays: a classifier that is fitted
+    on ``graph[train]`` passes messages over all nodes and reads labels for the selected
+    ones only (transductive learning).  No array is copied.
+
+    Parameters
+    ----------
+    adjacency : scipy sparse matrix or array, or ndarray, of shape (n, n)
+        ``adjacency[i, j]`` is the weight of the edge from node i to node j: finite, not
+        negative, 0 for no edge.  An undirected graph has a symmetric adjacency.
+        Duplicate entries are added up.
+    X : array-like, scipy sparse matrix or DataFrame of shape (n, n_features), default=None
+        Node features, dense or sparse; sparse ones are never made dense.  Without them
+        the estimators use structural features: the leading 64 singular directions of the
+        normalised adjacency and the logarithm of the degree.
+    node_names : sequence of n hashables, default=None
+        The user's names of the nodes; their positions if not given.
+
+    Attributes
+    ----------
+    nodes : ndarray of shape (n_selected,)
+        Positions of the selected nodes in the whole graph.
+    feature_names : ndarray of str or None
+        Column names, where `X` is a DataFrame whose columns are all strings.
+
+    See Also
+    --------
+    as_graph : Turn networkx graphs, sparse matrices and PyG data into a `Graph`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ltd import Graph
+    >>> adjacency = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]])
+    >>> graph = Graph(adjacency, X=np.eye(3), node_names=["a", "b", "c"])
+    >>> graph
+    Graph(n_nodes=3, n_edges=4, n_features=3)
+    >>> graph[[2, 0]].node_names
+    array(['c', 'a'], dtype='<U1')
+    >>> graph[[2, 0]].shape
+    (2, 3)
+    """
+
+    # A sequence with a length would otherwise be iterated node by node.
+    __iter__ = None
+
+    def __init__(self, adjacency, X=None, *, node_names=None):
+        adjacency = _check_adjacency(adjacency)
+        n_nodes = adjacency.shape[0]
+        X, feature_names = _check_features(X, n_nodes)
+        names = None if node_names is None else _check_names(node_names, n_nodes)
+        self._whole = _Whole(adjacency, X, names, feature_names)
+        self.nodes = np.arange(n_nodes)
+
+    @classmethod
+    def from_networkx(cls, G, X="x", *, weight="weight"):
+        """Convert a networkx graph, directed or not; the node order is ``list(G)``.
+
+        Parameters
+        ----------
+        G : networkx.Graph, DiGraph, MultiGraph or MultiDiGraph
+            Weights of parallel edges are added up.
+        X : str, list of str or None, default="x"
+            The node attribute with the features (a number or a vector), or several
+            attributes with a number each.  No features if None, or if it is "x" and no
+            node has it.
+        weight : str or None, default="weight"
+            The edge attribute with the weight; 1 where it is missing.
+
+        Returns
+        -------
+        Graph
+
+        Raises
+        ------
+        ValueError
+            If some nodes lack the attribute, or its lengths differ.
+
+        Examples
+        --------
+        >>> import networkx as nx
+        >>> from sklearn_ltd import Graph
+        >>> G = nx.path_graph(["a", "b", "c"])
+        >>> nx.set_node_attributes(G, {"a": [0, 1], "b": [1, 0], "c": [1, 1]}, "x")
+        >>> Graph.from_networkx(G)
+        Graph(n_nodes=3, n_edges=4, n_features=2)
+        """
+        from ._convert import from_networkx
+
+        return cls(**from_networkx(G, X, weight))
+
+    @classmethod
+    def from_pyg(cls, data):
+        """Convert a ``torch_geometric.data.Data`` with `edge_index` and, if any, `x`.
+
+        One-dimensional `edge_weight` or `edge_attr` are the weights; duplicates add up.
+
+        Parameters
+        ----------
+        data : torch_geometric.data.Data
+
+        Returns
+        -------
+        Graph
+
+        Examples
+        --------
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from sklearn_ltd import Graph
+        >>> edge_index = torch.tensor([[0, 1], [1, 0]])
+        >>> Graph.from_pyg(Data(x=torch.eye(2), edge_index=edge_index))
+        Graph(n_nodes=2, n_edges=2, n_features=2)
+        """
+        from ._convert import from_pyg
+
+        return cls(**from_pyg(data))
+
+    @property
+    def adjacency(self):
+        """CSR array of shape (n, n): the edges of the whole graph."""
+        return self._whole.adjacency
+
+    @property
+    def X(self):
+        """Features of all nodes, shape (n, n_features), dense or CSR; None if there are none."""
+        return self._whole.X
+
+    @property
+    def features(self):
+        """`X`, or the structural features of a graph without."""
+        return self._whole.features
+
+    @property
+    def feature_names(self):
+        return self._whole.feature_names
+
+    @property
+    def node_names(self):
+        """Names of the selected nodes; their positions if none were given."""
+        names = self._whole.node_names
+        return self.nodes if names is None else names[self.nodes]
+
+    @property
+    def has_node_names(self):
+        """Whether the nodes were given names of their own."""
+        return self._whole.node_names is not None
+
+    @property
+    def n_nodes(self):
+        """Number of nodes of the whole graph."""
+        return self.adjacency.shape[0]
+
+    @property
+    def shape(self):
+        """(n_selected, n_features)."""
+        return len(self.nodes), self._whole.n_features
+
+    def __len__(self):
+        return len(self.nodes)
+
+    def __getitem__(self, index):
+        if isinstance(index, tuple):
+            if len(index) != 2 or index[1] is not Ellipsis:
+                raise TypeError(
+                    f"a Graph has one axis, its nodes, got the index {index!r}. "
+                    "Select or change features with NodeFeatures(transformer)."
+                )
+            index = index[0]
+        view = object.__new__(type(self))
+        view._whole = self._whole
+        view.nodes = np.atleast_1d(self.nodes[_check_index(index)])
+        return view
+
+    @property
+    def whole(self):
+        """The same graph with all nodes selected, in their order."""
+        view = object.__new__(type(self))
+        view._whole = self._whole
+        view.nodes = np.arange(self.n_nodes)
+        return view
+
+    def induced(self):
+        """The subgraph of the selected nodes only, as a graph of its own.
+
+        Where ``graph[train]`` keeps all nodes and edges, ``graph[train].induced()`` drops
+        the others: training on it sees nothing of the test nodes (inductive learning).
+
+        Returns
+        -------
+        Graph
+
+        Examples
+        --------
+        >>> from sklearn_ltd.datasets import load_karate_club
+        >>> graph = load_karate_club().graph
+        >>> graph[:10].induced()
+        Graph(n_nodes=10, n_edges=34, no features)
+        """
+        nodes = self.nodes
+        part = Graph(
+            self.adjacency[nodes][:, nodes],
+            None if self.X is None else self.X[nodes],
+            node_names=self._whole.node_names[nodes] if self.has_node_names else None,
+        )
+        part._whole.feature_names = self.feature_names
+        return part
+
+    def with_features(self, X, feature_names=None):
+        """The same graph and selection with other features.
+
+        Parameters
+        ----------
+        X : array-like or scipy sparse matrix of shape (n, k)
+            A row for every node of the whole graph.
+        feature_names : sequence of str, default=None
+
+        Returns
+        -------
+        Graph
+        """
+        X, names = _check_features(X, self.n_nodes)
+        other = self[:]
+        names = names if feature_names is None else np.asarray(feature_names, dtype=object)
+        other._whole = _Whole(self.adjacency, X, self._whole.node_names, names)
+        return other
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(
+            "a Graph is not an array: its features alone would lose the edges. This estimator "
+            "expects a feature matrix, pass graph.X[graph.nodes]; or use GNNNodeClassifier or "
+            "LTDNodeClassifier, which take a Graph (NodeFeatures wraps a transformer)."
+        )
+
+    def __repr__(self):
+        parts = [f"n_nodes={self.n_nodes}", f"n_edges={self.adjacency.nnz}"]
+        parts.append("no features" if self.X is None else f"n_features={self.X.shape[1]}")
+        if len(self) != self.n_nodes or (self.nodes != np.arange(self.n_nodes)).any():
+            parts.append(f"n_selected={len(self)}")
+        return f"Graph({', '.join(parts)})"
+
+
+class _Whole:
+    """What all views of one graph share; pickled once, without its caches."""
+
+    def __init__(self, adjacency, X, node_names, feature_names):
+        self.adjacency = adjacency
+        self.X = X
+        self.node_names = node_names
+        self.feature_names = feature_names
+        self.cache = {}
+
+    def __getstate__(self):
+        kept = ("adjacency", "X", "node_names", "feature_names")
+        return {name: self.__dict__[name] for name in kept} | {"cache": {}}
+
+    @property
+    def n_features(self):
+        if self.X is None:
+            return min(_N_STRUCTURAL, self.adjacency.shape[0]) + 1
+        return self.X.shape[1]
+
+    @cached_property
+    def features(self):
+        return _structural_features(self.adjacency) if self.X is None else self.X
+
+    @cached_property
+    def fingerprint(self):
+        """A digest of the edges, by which a graph without features is recognised."""
+        digest = hashlib.sha256()
+        for piece in (self.adjacency.indptr, self.adjacency.indices, self.adjacency.data):
+            digest.update(np.ascontiguousarray(piece).view(np.uint8))
+        return digest.hexdigest()
+
+
+def _structural_features(adjacency):
+    """Leading singular directions of the normalised adjacency, and the log degree.
+
+    The directions of ``D^-1/2 (A + I) D^-1/2`` are those in which connected nodes are alike
+    (spectral embedding); they belong to this graph and mean nothing in another one.
+    """
+    n_nodes = adjacency.shape[0]
+    both = adjacency + adjacency.T + sp.eye_array(n_nodes)
+    degree = both.sum(axis=1)
+    scale = sp.diags_array(1 / np.sqrt(degree))
+    k = min(_N_STRUCTURAL, n_nodes)
+    directions, values, _ = randomized_svd(scale @ both @ scale, k, random_state=0)
+    # Unit variance on average, whatever the number of nodes.
+    scaled = directions * values * np.sqrt(n_nodes)
+    return np.column_stack([scaled, np.log(degree)]).astype(np.float32)
+
+
+def _check_adjacency(adjacency):
+    if not sp.issparse(adjacency):
+        if isinstance(adjacency, (Graph, str)) or np.ndim(adjacency) != 2:
+            raise TypeError(
+                "adjacency must be a square scipy sparse matrix or 2-D array, got "
+                f"{type(adjacency).__name__}. Convert other graphs by as_graph(obj)."
+            )
+        adjacency = sp.csr_array(np.asarray(adjacency))
+    n_rows, n_columns = adjacency.shape
+    if n_rows != n_columns:
+        raise ValueError(
+            f"adjacency must be square, got {adjacency.shape}: scikit-learn splits X by rows. "
+            "Pass Graph(adjacency, X), which it can split."
+        )
+    if n_rows == 0:
+        raise ValueError(
+            "the graph is empty: adjacency has shape (0, 0), expected at least 1 node."
+        )
+    return _canonical(adjacency)
+
+
+def _canonical(adjacency):
+    """CSR array of floats, sorted, without duplicates and stored zeros; copies if it must."""
+    if adjacency.dtype.kind not in "buif":
+        raise TypeError(f"edge weights must be real numbers, got dtype {adjacency.dtype}.")
+    dtype = np.float64 if adjacency.dtype in (np.float64, np.longdouble) else np.float32
+    matrix = sp.csr_array(adjacency).astype(dtype, copy=False)
+    if not np.isfinite(matrix.data).all():
+        raise ValueError(
+            "edge weights must be finite, got NaN or infinity. Use 0 (no entry) for no edge."
+        )
+    if (matrix.data < 0).any():
+        raise ValueError(
+            f"edge weights must be >= 0, got {matrix.data.min():g}. Negative relations can't be "
+            "averaged over; pass abs(adjacency), or only the positive edges."
+        )
+    if not matrix.has_canonical_format or (matrix.data == 0).any():
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+    return matrix
+
+
+def _check_features(X, n_nodes):
+    """`X` as a float array or CSR array with `n_nodes` rows, and the names of its columns."""
+    if X is None:
+        return None, None
+    columns = getattr(X, "columns", None)
+    named = columns is not None and len(columns) and all(isinstance(c, str) for c in columns)
+    names = np.asarray(columns, dtype=object) if named else None
+    if sp.issparse(X) and X.format != "csr":
+        X = sp.csr_array(X)
+    X = check_array(
+        X, accept_sparse="csr", dtype=[np.float32, np.float64], input_name="X", ensure_min_samples=0
+    )
+    if X.shape[0] != n_nodes:
+        raise ValueError(
+            f"X has {X.shape[0]} rows, but the adjacency has {n_nodes} nodes. Pass one row of "
+            "features per node, in the order of the adjacency."
+        )
+    return (sp.csr_array(X) if sp.issparse(X) else X), names
+
+
+def _check_names(node_names, n_nodes):
+    names = list(node_names)
+    if len(names) != n_nodes:
+        raise ValueError(f"node_names has {len(names)} entries, but the graph has {n_nodes} nodes.")
+    if len(set(names)) != n_nodes:
+        raise ValueError("node_names must be unique, got some name more than once.")
+    if len(set(map(type, names))) == 1 and isinstance(names[0], (str, int, np.integer)):
+        return np.array(names)
+    array = np.empty(n_nodes, dtype=object)
+    array[:] = names
+    return array
+
+
+def _check_index(index):
+    """An index that numpy understands; an empty list selects no node."""
+    if isinstance(index, slice) or index is Ellipsis:
+        return index
+    index = np.asarray(index)
+    if index.size == 0 and index.dtype != bool:
+        index = index.astype(np.intp)
+    if index.ndim > 1 or index.dtype.kind not in "biu":
+        raise IndexError(
+            "select nodes by integer positions, a boolean mask or a slice, got an array of "
+            f"dtype {index.dtype} and shape {index.shape}."
+        )
+    return index

@@ -1,0 +1,330 @@
+"""`LTDNodeClassifier`: a student that is distilled with temperatures per node."""
+
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.special import softmax
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval
+
+from ._base import BaseNodeClassifier, graph_tensors
+from ._distill import (
+    TEMPERATURE_FEATURES,
+    Distillation,
+    LearnedDistillation,
+    TemperatureNetwork,
+    distillation_loss,
+    heuristic_temperatures,
+)
+from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, adam, class_weights
+from ._teacher import check_teacher, teach
+from ._torch import resolve_device, seeded, to_numpy
+
+
+class LTDNodeClassifier(BaseNodeClassifier):
+    """A graph neural network distilled with a temperature for every node (LTD).
+
+    A teacher predicts the classes of all nodes; a student learns from those predictions,
+    softened by temperatures that a small network sets node by node.  The network is trained,
+    along with the student, by how well the student does on labels held out for that purpose
+    (Yang et al., 2023).
+
+    The labels that `fit` may read are split into three roles: "train" (hard labels of the
+    student), "temperature" (they judge the temperatures) and "stop" (early stopping).  Where
+    no `role` is given they are drawn by class; every class keeps at least one "train" label,
+    and what a small class cannot give is taken from the next one, which works from two labels
+    per class up.
+
+    Parameters
+    ----------
+    teacher : None, str, estimator, torch.nn.Module or array-like, default=None
+        Who is imitated.  None: the student's own architecture, trained first.  The name of a
+        backbone.  An unfitted classifier with `predict_proba`: cloned and fitted on the
+        "train" and "temperature" labels of this fit; one that takes a feature matrix, such as
+        a random forest, gets the node features.  A fitted or frozen classifier; a module
+        called as ``module(x, edge_index)``; an array (n, n_classes) of logits.  The last
+        three are used as they are: if they have seen labels that you score, scores are too
+        good, of which `fit` warns.
+    backbone : {"gcn", "gat", "sage", "appnp", "sgc", "mlp"} or callable, default="gcn"
+        The student; see `GNNNodeClassifier`.
+    scalable : bool, default=False
+        Guess the temperatures from the teacher once instead of learning them.  The paper
+        does not publish the formula of its scalable variant; this one is ours:
+        ``tau_v = 0.8 k sigmoid(mu z(-margin_v) + nu z(-||z_v||) + gamma z(H_v))`` with
+        teacher logits z_v, the margin of its two largest probabilities, the entropy H_v of
+        its mean prediction over the neighbours, and z() standardising over the nodes.
+    temperature : float, default=None
+        One fixed temperature for all nodes: the baseline FT of the paper.  None: one for
+        each node.
+    hidden_dim, n_layers, dropout
+        The student's (and default teacher's) architecture; see `GNNNodeClassifier`.
+    learning_rate : float, default=0.01
+        Step size of Adam for the student (the paper's alpha).
+    weight_decay : float, default=0.02
+        L2 penalty of the student; a student that is held back repeats fewer of its teacher's
+        mistakes.
+    max_iter : int, default=300
+        Epochs of the student at most.
+    n_iter_no_change : int, default=50
+        Stop after so many epochs without a better one on the "stop" nodes.
+    warmup_iter : int, default=20
+        Epochs before the temperatures begin to learn.
+    label_weight : float, default=1.0
+        Weight of the hard labels in the student's loss (lambda); both terms are means.
+    temperature_scale : float, default=1.0
+        k: learned temperatures lie in (-0.2 k, 0.8 k).
+    temperature_learning_rate : float, default=0.01
+        Step size of Adam for the temperature network (beta).  0 freezes it at its random
+        start.
+    temperature_features : tuple of {"logits", "norm", "entropy"}
+        Inputs of the temperature network: the student's logits, their norm, the entropy of
+        the teacher's mean prediction over the neighbours.
+    heuristic_weights : tuple of 3 floats, default=(1.0, 1.0, 1.0)
+        (mu, nu, gamma), used if `scalable`.
+    temperature_fraction : float, default=0.4
+        Fraction of the labels that judge the temperatures.
+    validation_fraction : float, default=0.2
+        Fraction of the labels that stop the training.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the losses on labels, as in scikit-learn.
+    device : str, default="auto"
+        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+    random_state : int, RandomState instance or None, default=None
+        Draws the roles, the initial parameters and the dropout.
+    verbose : int, default=0
+        1 prints a line every tenth epoch, 2 every epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where the features came as a DataFrame with string columns.
+    teacher_ : estimator or None
+        The fitted teacher; None if it was a module or an array.
+    teacher_proba_ : ndarray of shape (n, n_classes)
+        The teacher's probabilities of all nodes of the training graph.
+    temperatures_ : ndarray of shape (n,)
+        The temperature of every node at the best epoch.
+    transduction_ : ndarray of shape (n,)
+        The student's labels of all nodes of the training graph.
+    n_iter_, best_iter_ : int
+        Epochs run, and the epoch, from 1, whose parameters were kept.
+    history_ : list of dict of float
+        Losses, temperatures, and accuracy and loss on the stop nodes, for every epoch.
+    state_ : dict of str to ndarray
+        Parameters and buffers of the student.
+    structure_ : str or None
+        Digest of the training graph where it has no features, else None.
+
+    See Also
+    --------
+    GNNNodeClassifier : The same networks without distillation.
+
+    References
+    ----------
+    Yang, Guo, Xu, Shi, Liu, Wang, Li, Guo, Yin, "Learning to Distill Graph Neural Networks",
+    WSDM 2023, https://doi.org/10.1145/3539597.3570480.
+
+    Examples
+    --------
+    >>> from sklearn_ltd import LTDNodeClassifier
+    >>> from sklearn_ltd.datasets import make_attributed_sbm
+    >>> data = make_attributed_sbm(n_nodes=300, random_state=0)
+    >>> train, test = slice(0, 60), slice(60, 300)
+    >>> clf = LTDNodeClassifier(random_state=0).fit(data.graph[train], data.y[train])
+    >>> clf.predict_proba(data.graph[test]).shape
+    (240, 4)
+    >>> bool(clf.score(data.graph[test], data.y[test]) > 0.8)
+    True
+    """
+
+    _parameter_constraints = (
+        BaseNodeClassifier._backbone_constraints
+        | NETWORK_CONSTRAINTS
+        | {
+            "teacher": "no_validation",
+            "scalable": ["boolean"],
+            "temperature": [Real, None],
+            "warmup_iter": [Interval(Integral, 0, None, closed="left")],
+            "label_weight": [Interval(Real, 0, None, closed="left")],
+            "temperature_scale": [Interval(Real, 0, None, closed="neither")],
+            "temperature_learning_rate": [Interval(Real, 0, None, closed="left")],
+            "temperature_features": [tuple, list],
+            "heuristic_weights": [tuple, list],
+            "temperature_fraction": [Interval(Real, 0, 1, closed="neither")],
+        }
+    )
+
+    def __init__(
+        self,
+        teacher=None,
+        backbone="gcn",
+        scalable=False,
+        *,
+        temperature=None,
+        hidden_dim=64,
+        n_layers=2,
+        dropout=0.5,
+        learning_rate=0.01,
+        weight_decay=0.02,
+        max_iter=300,
+        n_iter_no_change=50,
+        warmup_iter=20,
+        label_weight=1.0,
+        temperature_scale=1.0,
+        temperature_learning_rate=0.01,
+        temperature_features=TEMPERATURE_FEATURES,
+        heuristic_weights=(1.0, 1.0, 1.0),
+        temperature_fraction=0.4,
+        validation_fraction=0.2,
+        class_weight=None,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.teacher = teacher
+        self.backbone = backbone
+        self.scalable = scalable
+        self.temperature = temperature
+        self.hidden_dim = hidden_dim
+        self.n_layers = n_layers
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.max_iter = max_iter
+        self.n_iter_no_change = n_iter_no_change
+        self.warmup_iter = warmup_iter
+        self.label_weight = label_weight
+        self.temperature_scale = temperature_scale
+        self.temperature_learning_rate = temperature_learning_rate
+        self.temperature_features = temperature_features
+        self.heuristic_weights = heuristic_weights
+        self.temperature_fraction = temperature_fraction
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, graph, y, labeled_mask=None, *, role=None):
+        """Train the teacher, then distil the student; all nodes pass messages.
+
+        Parameters
+        ----------
+        graph : Graph or anything `as_graph` accepts
+            The whole graph, or a view whose nodes may be labelled.
+        y : array-like of shape (n_selected,), or dict or Series keyed by node name
+            Labels of any kind; -1 (among numbers), None and NaN mean unlabelled.
+        labeled_mask : array-like of shape (n_selected,), default=None
+            Boolean mask or integer positions of the nodes whose label may be read.
+        role : array-like of shape (n_selected,), default=None
+            "train", "temperature", "stop" or "" per node; the labels of nodes with "" are
+            not read.  Drawn from the labelled nodes if not given.
+
+        Returns
+        -------
+        self : LTDNodeClassifier
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the graph, the labels or a parameter are invalid, or a class has one label.
+
+        Warns
+        -----
+        UserWarning
+            If the teacher is already fitted and may have seen labels of other nodes.
+        """
+        self._check_parameters()
+        fractions = {"temperature": self.temperature_fraction, "stop": self.validation_fraction}
+        graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
+        device = resolve_device(self.device)
+        self.teacher_, logits = teach(
+            self._make_teacher(), graph, labels, self.classes_, rng, device
+        )
+        with seeded(rng.randint(2**31), device):
+            step = self._make_step(graph, labels, torch.from_numpy(logits).to(device), device)
+            self._run(step, labels, device)
+        self.teacher_proba_ = softmax(logits, axis=1)
+        self.temperatures_ = to_numpy(step.temperatures)
+        return self
+
+    def _make_teacher(self):
+        if self.teacher is not None and not isinstance(self.teacher, str):
+            return self.teacher
+        return GNNNodeClassifier(
+            self.teacher or self.backbone,
+            hidden_dim=self.hidden_dim,
+            n_layers=self.n_layers,
+            dropout=self.dropout,
+            class_weight=self.class_weight,
+            device=self.device,
+            verbose=self.verbose,
+        )
+
+    def _make_step(self, graph, labels, teacher_logits, device):
+        tensors = graph_tensors(graph, device)
+        module = self._make_module(self.n_features_in_, len(self.classes_)).to(device).train()
+        optimizer = adam(module, self.learning_rate, self.weight_decay)
+        nodes, codes = labels.tensors("train", device=device)
+        weights = class_weights(self.class_weight, self.classes_, codes, device)
+        loss = partial(
+            distillation_loss,
+            train_nodes=nodes,
+            train_y=codes,
+            label_weight=self.label_weight,
+            class_weight=weights,
+        )
+        if self.temperature is not None or self.scalable:
+            temperatures = self._fixed_temperatures(teacher_logits, tensors)
+            return Distillation(module, tensors, teacher_logits, temperatures, loss, optimizer)
+        network = TemperatureNetwork(
+            len(self.classes_), tuple(self.temperature_features), self.temperature_scale
+        ).to(device)
+        held_out, held_out_codes = labels.tensors("temperature", device=device)
+        return LearnedDistillation(
+            module,
+            tensors,
+            teacher_logits,
+            loss,
+            optimizer,
+            network=network,
+            temperature_optimizer=adam(network, self.temperature_learning_rate, 0.0),
+            evaluation_loss=lambda z: F.cross_entropy(z[held_out], held_out_codes, weights),
+            warmup_iter=self.warmup_iter,
+        )
+
+    def _fixed_temperatures(self, teacher_logits, tensors):
+        if self.temperature is not None:
+            return teacher_logits.new_full((len(teacher_logits),), self.temperature)
+        return heuristic_temperatures(
+            teacher_logits, tensors.mean, self.heuristic_weights, self.temperature_scale
+        )
+
+    def _check_parameters(self):
+        check_teacher(self.teacher)
+        unknown = set(self.temperature_features) - set(TEMPERATURE_FEATURES)
+        if unknown or not len(self.temperature_features):
+            raise ValueError(
+                f"temperature_features must name at least one of {TEMPERATURE_FEATURES}, got "
+                f"{self.temperature_features!r}."
+            )
+        weights = np.asarray(self.heuristic_weights, dtype=float)
+        if weights.shape != (3,) or not np.isfinite(weights).all():
+            raise ValueError(
+                "heuristic_weights must be three finite numbers (mu, nu, gamma), got "
+                f"{self.heuristic_weights!r}."
+            )
+        if self.temperature == 0:
+            raise ValueError("temperature must not be 0: logits are divided by it. Try 1.0.")
+        if self.temperature_fraction + self.validation_fraction >= 1:
+            raise ValueError(
+                "temperature_fraction + validation_fraction must be below 1, got "
+                f"{self.temperature_fraction} + {self.validation_fraction}: nothing would be left "
+                "for the hard labels of the student."
+            )

@@ -1,0 +1,317 @@
+"""Sparse products on torch that can be differentiated any number of times.
+
+The hypergradient of LTD differentiates a gradient.  Torch's own sparse products
+transpose anew in every backward pass, and some of them have no second derivative.
+Here a product and its adjoint are the same operation on two stored matrices, so
+that every order, and forward mode, is available.
+"""
+
+import warnings
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch.autograd import Function
+
+
+def csr_tensor(matrix, device, dtype):
+    """A scipy CSR matrix as a torch CSR tensor that owns its memory."""
+    index = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
+    return _csr(
+        torch.tensor(matrix.indptr.astype(index), device=device),
+        torch.tensor(matrix.indices.astype(index), device=device),
+        torch.tensor(matrix.data.astype(np.float64), device=device, dtype=dtype),
+        matrix.shape,
+    )
+
+
+def _csr(indptr, indices, values, shape):
+    return torch.sparse_csr_tensor(indptr, indices, values, shape, check_invariants=False)
+
+
+class _Product(Function):
+    """``matrix @ x`` for a constant `matrix`; linear, hence its own tangent."""
+
+    @staticmethod
+    def forward(x, matrix):
+        return matrix.multiply(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.matrix = inputs[1]
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Product.apply(grad, ctx.matrix.T), None
+
+    @staticmethod
+    def jvp(ctx, tangent, _):
+        return _Product.apply(tangent, ctx.matrix)
+
+
+class SparseMatrix:
+    """A constant sparse matrix together with its transpose.
+
+    ``matrix @ x`` multiplies a dense tensor of shape (n_columns, k) and can be
+    differentiated with respect to `x` to any order, in both modes.
+
+    Parameters
+    ----------
+    matrix, transpose : torch.Tensor
+        The same matrix and its transpose, both in CSR layout.
+    """
+
+    def __init__(self, matrix, transpose):
+        self.matrix = matrix
+        self.transpose = transpose
+
+    @classmethod
+    def from_scipy(cls, matrix, device="cpu", dtype=torch.float32):
+        matrix = sp.csr_array(matrix)
+        transpose = matrix.T.tocsr()
+        stored = csr_tensor(matrix, device, dtype)
+        symmetric = matrix.shape[0] == matrix.shape[1] and (matrix != transpose).nnz == 0
+        return cls(stored, stored if symmetric else csr_tensor(transpose, device, dtype))
+
+    @property
+    def T(self):
+        return SparseMatrix(self.transpose, self.matrix)
+
+    @property
+    def shape(self):
+        return tuple(self.matrix.shape)
+
+    @property
+    def device(self):
+        return self.matrix.device
+
+    @property
+    def dtype(self):
+        return self.matrix.dtype
+
+    def multiply(self, x):
+        """The bare product, outside autograd."""
+        return self.matrix @ x
+
+    def __matmul__(self, x):
+        return _Product.apply(x, self)
+
+    @cached_property
+    def _transpose_order(self):
+        """Where each stored value of the transpose stands in the matrix."""
+        rows, columns = self.shape
+        positions = sp.csr_array(
+            (
+                np.arange(1, self.matrix.values().numel() + 1),
+                self.matrix.col_indices().cpu().numpy(),
+                self.matrix.crow_indices().cpu().numpy(),
+            ),
+            shape=(rows, columns),
+        )
+        return torch.from_numpy(positions.T.tocsr().data - 1).to(self.device)
+
+    def dropout(self, p, training):
+        """Zero each stored entry with probability `p` and rescale the others."""
+        if not training or p == 0:
+            return self
+        values = torch.nn.functional.dropout(self.matrix.values(), p)
+        return SparseMatrix(
+            _with_values(self.matrix, values),
+            _with_values(self.transpose, values[self._transpose_order]),
+        )
+
+    def to_dense(self):
+        return self.matrix.to_dense()
+
+
+# Torch warns once per process that the layout is new; let it do so here, unheard.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    _csr(torch.tensor([0, 0]), torch.tensor([], dtype=torch.long), torch.tensor([]), (1, 1))
+
+
+def _with_values(matrix, values):
+    return _csr(matrix.crow_indices(), matrix.col_indices(), values, matrix.shape)
+
+
+class EdgePattern:
+    """The places of a graph's edges, for edge weights that are computed.
+
+    Row `i` lists the sources of the edges that end at node `i`.  Edge values are
+    vectors of length `n_edges` in the order of that list.
+
+    Parameters
+    ----------
+    pattern : scipy sparse array of shape (n_targets, n_sources)
+        Its stored entries are the edges; their values are not read.
+    """
+
+    def __init__(self, pattern, device="cpu"):
+        pattern = sp.csr_array(pattern)
+        pattern.sort_indices()
+        positions = sp.csr_array(
+            (np.arange(1, pattern.nnz + 1), pattern.indices, pattern.indptr), shape=pattern.shape
+        )
+        transpose = positions.T.tocsr()
+        order = transpose.data - 1
+        inverse = np.empty_like(order)
+        inverse[order] = np.arange(len(order))
+        forward = _Half(pattern, device)
+        backward = _Half(transpose, device)
+        forward.order = torch.from_numpy(inverse).to(device)
+        backward.order = torch.from_numpy(order).to(device)
+        forward.T, backward.T = backward, forward
+        self._half = forward
+
+    def weighted_sum(self, weights, x):
+        """``out[i] = sum over edges e = (j -> i) of weights[e] * x[j]``."""
+        return _WeightedSum.apply(weights, x, self._half)
+
+    def softmax(self, target_scores, source_scores, slope):
+        """Attention of each edge among the edges with the same target.
+
+        ``softmax over e of leaky_relu(target_scores[i] + source_scores[j])``.
+        """
+        half = self._half
+        scores = _Gather.apply(target_scores, half) + _Permute.apply(
+            _Gather.apply(source_scores, half.T), half
+        )
+        scores = torch.nn.functional.leaky_relu(scores, slope)
+        exponentials = torch.exp(scores - half.row_max(scores.detach())[half.rows])
+        totals = _RowSum.apply(exponentials, half)
+        return exponentials / _Gather.apply(totals, half)
+
+
+class _Half:
+    """An edge pattern read along its rows; `T` is the same one read along its columns."""
+
+    def __init__(self, pattern, device):
+        self.shape = pattern.shape
+        self.indptr = torch.tensor(pattern.indptr.astype(np.int64), device=device)
+        self.columns = torch.tensor(pattern.indices.astype(np.int64), device=device)
+        rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
+        self.rows = torch.tensor(rows, device=device)
+
+    def with_values(self, values):
+        return _csr(self.indptr, self.columns, values, self.shape)
+
+    def row_max(self, values):
+        lowest = torch.full((self.shape[0],), -torch.inf, dtype=values.dtype, device=values.device)
+        return lowest.scatter_reduce(0, self.rows, values, "amax")
+
+
+class _WeightedSum(Function):
+    @staticmethod
+    def forward(weights, x, half):
+        return half.with_values(weights) @ x
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        weights, x, ctx.half = inputs
+        ctx.save_for_backward(weights, x)
+        ctx.save_for_forward(weights, x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        weights, x = ctx.saved_tensors
+        half = ctx.half
+        grad_weights = _EdgeDot.apply(grad, x, half) if ctx.needs_input_grad[0] else None
+        grad_x = None
+        if ctx.needs_input_grad[1]:
+            grad_x = _WeightedSum.apply(_Permute.apply(weights, half.T), grad, half.T)
+        return grad_weights, grad_x, None
+
+    @staticmethod
+    def jvp(ctx, weights_tangent, x_tangent, _):
+        weights, x = ctx.saved_tensors
+        parts = []
+        if weights_tangent is not None:
+            parts.append(_WeightedSum.apply(weights_tangent, x, ctx.half))
+        if x_tangent is not None:
+            parts.append(_WeightedSum.apply(weights, x_tangent, ctx.half))
+        return sum(parts)
+
+
+class _EdgeDot(Function):
+    """``out[e] = <a[target of e], b[source of e]>``, the adjoint of the weighted sum."""
+
+    @staticmethod
+    def forward(a, b, half):
+        zeros = a.new_zeros(half.columns.numel())
+        product = torch.sparse.sampled_addmm(half.with_values(zeros), a, b.t(), beta=0.0)
+        return product.values()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        a, b, ctx.half = inputs
+        ctx.save_for_backward(a, b)
+
+    @staticmethod
+    def backward(ctx, grad):
+        a, b = ctx.saved_tensors
+        half = ctx.half
+        grad_a = _WeightedSum.apply(grad, b, half)
+        grad_b = _WeightedSum.apply(_Permute.apply(grad, half.T), a, half.T)
+        return grad_a, grad_b, None
+
+
+class _Gather(Function):
+    """Node values to the edges that end at the node."""
+
+    @staticmethod
+    def forward(x, half):
+        return x[half.rows]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.half = inputs[1]
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _RowSum.apply(grad, ctx.half), None
+
+    @staticmethod
+    def jvp(ctx, tangent, _):
+        return _Gather.apply(tangent, ctx.half)
+
+
+class _RowSum(Function):
+    """Edge values summed at the node where the edges end."""
+
+    @staticmethod
+    def forward(values, half):
+        ones = values.new_ones(half.shape[1], 1)
+        return (half.with_values(values) @ ones).squeeze(1)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.half = inputs[1]
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Gather.apply(grad, ctx.half), None
+
+    @staticmethod
+    def jvp(ctx, tangent, _):
+        return _RowSum.apply(tangent, ctx.half)
+
+
+class _Permute(Function):
+    """Edge values from the order of ``half.T`` to the order of `half`."""
+
+    @staticmethod
+    def forward(values, half):
+        return values[half.order]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.half = inputs[1]
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Permute.apply(grad, ctx.half.T), None
+
+    @staticmethod
+    def jvp(ctx, tangent, _):
+        return _Permute.apply(tangent, ctx.half)

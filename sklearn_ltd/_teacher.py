@@ -1,0 +1,187 @@
+"""Every kind of teacher that `LTDNodeClassifier` takes, brought to logits of all nodes."""
+
+import copy
+import warnings
+
+import numpy as np
+import torch
+from scipy.special import log_softmax
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from ._backbones import BACKBONES, EdgeIndexModule
+from ._base import BaseNodeClassifier, graph_tensors
+
+_SMALLEST_PROBABILITY = 1e-9
+
+
+def teach(teacher, graph, labels, classes, rng, device):
+    """Logits of the teacher at all nodes, fitted first if it is not.
+
+    Parameters
+    ----------
+    teacher : estimator, torch.nn.Module or array-like of shape (n, n_classes)
+    graph : Graph
+    labels : Labels
+        The teacher sees those with role "train" and "temperature"; "stop" nodes stop it
+        where it is a classifier of this package.
+    classes : ndarray of shape (n_classes,)
+    rng : RandomState
+        Seeds the teacher where its `random_state` is None.
+    device : torch.device
+
+    Returns
+    -------
+    teacher : fitted estimator or None
+        None for a module and an array.
+    logits : ndarray of shape (n, n_classes), float32
+        Up to a constant per node, which a softmax does not see.
+    """
+    if isinstance(teacher, torch.nn.Module):
+        _warn_of_leak("a torch module")
+        return None, _checked(_module_logits(teacher, graph, device), graph, classes)
+    if not hasattr(teacher, "fit"):
+        _warn_of_leak("an array of logits")
+        return None, _checked(teacher, graph, classes)
+    if _is_fitted(teacher):
+        _warn_of_leak(f"a fitted {type(teacher).__name__}")
+    else:
+        teacher = _fit(teacher, graph, labels, classes, rng)
+    return teacher, _checked(_estimator_logits(teacher, graph, classes), graph, classes)
+
+
+def _warn_of_leak(what):
+    warnings.warn(
+        f"the teacher is {what}: if it has seen labels of nodes that you score, for example "
+        "those held out in cross-validation, the scores are too good. An unfitted estimator is "
+        "trained on the labels of each fit only.",
+        UserWarning,
+        stacklevel=5,
+    )
+
+
+def _is_fitted(estimator):
+    if isinstance(estimator, FrozenEstimator):
+        return True
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    return True
+
+
+def takes_graph(estimator):
+    """Whether an estimator is fitted on a `Graph`, not on a feature matrix.
+
+    Seen by the tag ``input_tags.two_d_array = False`` of the estimator, of the first step of
+    a pipeline, or of the estimator inside a meta-estimator.
+    """
+    if isinstance(estimator, Pipeline):
+        return takes_graph(estimator.steps[0][1])
+    inner = getattr(estimator, "estimator", None)
+    if inner is None and getattr(estimator, "estimators", None):
+        inner = estimator.estimators[0]
+        inner = inner[1] if isinstance(inner, tuple) else inner
+    if inner is not None and hasattr(inner, "fit"):
+        return takes_graph(inner)
+    return not get_tags(estimator).input_tags.two_d_array
+
+
+def _fit(teacher, graph, labels, classes, rng):
+    teacher = clone(teacher)
+    _seed(teacher, rng)
+    if isinstance(teacher, BaseNodeClassifier):
+        nodes = labels.positions("train", "temperature", "stop")
+        role = labels.roles[nodes]
+        return teacher.fit(graph.whole[nodes], classes[labels.codes[nodes]], role=role)
+    nodes = labels.positions("train", "temperature")
+    data = graph.whole[nodes] if takes_graph(teacher) else graph.features[nodes]
+    return teacher.fit(data, classes[labels.codes[nodes]])
+
+
+def _seed(estimator, rng):
+    """Give every `random_state` that is None a seed, as scikit-learn's ensembles do."""
+    for name, value in sorted(estimator.get_params(deep=True).items()):
+        if value is None and (name == "random_state" or name.endswith("__random_state")):
+            estimator.set_params(**{name: int(rng.randint(np.iinfo(np.int32).max))})
+
+
+def _estimator_logits(teacher, graph, classes):
+    if not hasattr(teacher, "predict_proba"):
+        raise TypeError(
+            f"the teacher {type(teacher).__name__} has no predict_proba, which distillation "
+            "needs. Wrap it: CalibratedClassifierCV(teacher)."
+        )
+    data = graph.whole if takes_graph(teacher) else graph.features
+    if isinstance(teacher, BaseNodeClassifier):
+        log_proba = teacher.predict_log_proba(data)
+    else:
+        log_proba = np.log(np.maximum(teacher.predict_proba(data), _SMALLEST_PROBABILITY))
+    logits = np.full((len(log_proba), len(classes)), np.log(_SMALLEST_PROBABILITY))
+    known = {label: column for column, label in enumerate(teacher.classes_.tolist())}
+    for column, label in enumerate(classes.tolist()):
+        if label in known:
+            logits[:, column] = log_proba[:, known[label]]
+    if not set(known) & set(classes.tolist()):
+        raise ValueError(
+            f"the teacher knows the classes {list(known)[:5]}, none of which is among the labels "
+            f"{classes.tolist()[:5]}. Fit it on the same kind of labels."
+        )
+    return log_softmax(logits, axis=1)
+
+
+@torch.no_grad()
+def _module_logits(module, graph, device):
+    module = copy.deepcopy(module).to(device).eval()
+    return EdgeIndexModule(module)(graph_tensors(graph, device)).cpu().numpy()
+
+
+def _checked(logits, graph, classes):
+    logits = np.asarray(logits.detach().cpu() if torch.is_tensor(logits) else logits)
+    expected = (graph.n_nodes, len(classes))
+    if logits.shape != expected:
+        raise ValueError(
+            f"the teacher's logits must have shape {expected}: one row per node of the whole "
+            f"graph, one column per class in sorted order; got {logits.shape}."
+        )
+    logits = logits.astype(np.float32)
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "the teacher's logits must be finite, got NaN or infinity. For probabilities pass "
+            "np.log(np.clip(proba, 1e-9, None))."
+        )
+    return logits
+
+
+def check_teacher(teacher):
+    """Raise for what is no teacher at all.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown backbone name, or an object without `fit`.
+    """
+    if isinstance(teacher, type):
+        raise TypeError(
+            f"teacher must be an instance, got the class {teacher.__name__}. Pass "
+            f"{teacher.__name__}()."
+        )
+    if isinstance(teacher, str) and teacher not in BACKBONES:
+        raise ValueError(
+            f"unknown teacher {teacher!r}. Pass one of {sorted(BACKBONES)}, an estimator, a "
+            "torch module or an array of logits."
+        )
+    arrays = (np.ndarray, list, tuple, torch.Tensor)
+    if not (
+        teacher is None
+        or isinstance(teacher, (str, torch.nn.Module, *arrays))
+        or hasattr(teacher, "fit")
+    ):
+        raise TypeError(
+            f"teacher must be None, a backbone name, an estimator, a torch module or an array "
+            f"of logits, got {type(teacher).__name__}."
+        )

@@ -1,0 +1,84 @@
+"""Devices, seeds and the way between numpy and torch."""
+
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+_seeding = threading.RLock()
+
+
+def resolve_device(device):
+    """A `torch.device` for "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    "auto" is the first CUDA device if there is one, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or the device is not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"unknown device {device!r}. Pass 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'."
+        ) from error
+    if not _is_available(resolved):
+        raise ValueError(
+            f"device {device!r} is not available on this machine (torch {torch.__version__}, "
+            f"{torch.cuda.device_count()} CUDA devices). Pass device='auto' or 'cpu'."
+        )
+    return resolved
+
+
+def prediction_device(device):
+    """Like `resolve_device`, but the CPU where the device is missing: models travel."""
+    try:
+        return resolve_device(device)
+    except ValueError:
+        return torch.device("cpu")
+
+
+def _is_available(device):
+    if device.type == "cuda":
+        return (device.index or 0) < torch.cuda.device_count()
+    if device.type == "mps":
+        return torch.backends.mps.is_available()
+    return device.type == "cpu"
+
+
+@contextmanager
+def seeded(seed, device):
+    """Draw from `seed` inside the block; the caller's torch generators stay untouched.
+
+    Torch has one generator per device, so that fits in several threads take turns.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with _seeding, torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
+        yield
+
+
+def to_numpy(tensor):
+    """A numpy copy on the CPU."""
+    return np.array(tensor.detach().cpu().numpy())
+
+
+def module_state(module):
+    """Parameters and buffers as a dict of numpy arrays."""
+    return {name: to_numpy(tensor) for name, tensor in module.state_dict().items()}
+
+
+def load_module_state(module, state):
+    """Put a dict of numpy arrays, possibly read-only, into a module."""
+    module.load_state_dict({name: torch.tensor(np.array(a)) for name, a in state.items()})
+    return module

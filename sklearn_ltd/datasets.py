@@ -1,0 +1,304 @@
+"""Graphs to try things on: embedded, generated, read from files, downloaded."""
+
+import zipfile
+from numbers import Integral, Real
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.datasets import get_data_home
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from ._graph import Graph
+
+__all__ = [
+    "fetch_amazon",
+    "fetch_planetoid",
+    "load_karate_club",
+    "load_npz",
+    "make_attributed_sbm",
+]
+
+
+def load_karate_club():
+    """Load Zachary's karate club: 34 members, 78 friendships, two clubs after the split.
+
+    Returns
+    -------
+    data : Bunch
+        `graph` (no node features, weighted by shared activities), `y` (0 or 1),
+        `target_names`, `DESCR`.
+
+    References
+    ----------
+    Zachary, "An Information Flow Model for Conflict and Fission in Small Groups", Journal of
+    Anthropological Research 33, 1977.
+
+    Examples
+    --------
+    >>> from sklearn_ltd.datasets import load_karate_club
+    >>> club = load_karate_club()
+    >>> club.graph
+    Graph(n_nodes=34, n_edges=156, no features)
+    >>> club.target_names
+    ['Mr. Hi', 'Officer']
+    """
+    import networkx as nx
+
+    club = nx.karate_club_graph()
+    names = ["Mr. Hi", "Officer"]
+    y = np.array([names.index(name) for _, name in club.nodes(data="club")])
+    return Bunch(
+        graph=Graph.from_networkx(club),
+        y=y,
+        target_names=names,
+        DESCR=load_karate_club.__doc__,
+    )
+
+
+@validate_params(
+    {
+        "n_nodes": [Interval(Integral, 2, None, closed="left")],
+        "n_classes": [Interval(Integral, 2, None, closed="left")],
+        "n_features": [Interval(Integral, 1, None, closed="left")],
+        "average_degree": [Interval(Real, 0, None, closed="left")],
+        "homophily": [Interval(Real, 0, 1, closed="both")],
+        "feature_noise": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_attributed_sbm(
+    n_nodes=1000,
+    n_classes=4,
+    n_features=64,
+    *,
+    average_degree=10.0,
+    homophily=0.8,
+    feature_noise=3.0,
+    random_state=None,
+):
+    """Generate a stochastic block model whose nodes have Gaussian features.
+
+    Classes have equal sizes.  The ends of an edge share their class with probability
+    `homophily`; each class has a centre on the unit sphere, around which the features of its
+    nodes are spread.  Time and memory are linear in the number of edges.
+
+    Parameters
+    ----------
+    n_nodes, n_classes, n_features : int
+    average_degree : float, default=10
+        Neighbours per node on average, before repeated draws are merged.
+    homophily : float in [0, 1], default=0.8
+        Share of edges inside a class.
+    feature_noise : float, default=3
+        Expected length of the noise vector, where centres have length 1.
+    random_state : int, RandomState instance or None, default=None
+
+    Returns
+    -------
+    data : Bunch
+        `graph` (undirected, unweighted, dense float32 features), `y`, `target_names`,
+        `DESCR`.
+
+    Examples
+    --------
+    >>> from sklearn_ltd.datasets import make_attributed_sbm
+    >>> data = make_attributed_sbm(n_nodes=100, random_state=0)
+    >>> data.graph.shape
+    (100, 64)
+    """
+    rng = check_random_state(random_state)
+    if n_classes > n_nodes:
+        raise ValueError(
+            f"n_classes={n_classes} is more than n_nodes={n_nodes}. Ask for fewer classes."
+        )
+    y = rng.permutation(np.arange(n_nodes) % n_classes)
+    adjacency = _block_edges(y, n_classes, round(n_nodes * average_degree / 2), homophily, rng)
+    centers = rng.standard_normal((n_classes, n_features)).astype(np.float32)
+    centers /= np.linalg.norm(centers, axis=1, keepdims=True)
+    noise = rng.standard_normal((n_nodes, n_features)).astype(np.float32)
+    X = centers[y] + noise * np.float32(feature_noise / np.sqrt(n_features))
+    return Bunch(
+        graph=Graph(adjacency, X),
+        y=y,
+        target_names=[f"block {i}" for i in range(n_classes)],
+        DESCR=make_attributed_sbm.__doc__,
+    )
+
+
+def _block_edges(y, n_classes, n_edges, homophily, rng):
+    """Symmetric binary adjacency: random sources, targets inside or outside their class."""
+    order = np.argsort(y, kind="stable")
+    sizes = np.bincount(y, minlength=n_classes)
+    starts = np.cumsum(sizes) - sizes
+    source = rng.randint(len(y), size=n_edges)
+    inside = rng.random_sample(n_edges) < homophily
+    shift = rng.randint(1, n_classes, size=n_edges)
+    block = np.where(inside, y[source], (y[source] + shift) % n_classes)
+    target = order[starts[block] + (rng.random_sample(n_edges) * sizes[block]).astype(int)]
+    kept = source != target
+    source, target = source[kept], target[kept]
+    pairs = (np.concatenate([source, target]), np.concatenate([target, source]))
+    adjacency = sp.coo_array((np.ones(len(pairs[0]), np.float32), pairs), shape=(len(y),) * 2)
+    adjacency = adjacency.tocsr()
+    adjacency.data[:] = 1
+    return adjacency
+
+
+def load_npz(path):
+    """Read a graph in the npz format of the common benchmark collections.
+
+    The file holds CSR pieces `adj_data`, `adj_indices`, `adj_indptr`, `adj_shape` of the
+    adjacency, `attr_data`, ... of the features (or a dense `attr_matrix`, or none), `labels`,
+    and maybe `class_names`.  Pickled objects are refused.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    data : Bunch
+        `graph`, `y`, `target_names`, `DESCR`, and every array of the file that is left, for
+        example `train_mask`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no npz file, lacks a key, holds pickled objects or inconsistent pieces.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no such file: {path}. Download it by fetch_planetoid or fetch_amazon."
+        )
+    arrays = _read_arrays(path)
+    adjacency = _csr(arrays, "adj", path)
+    X = arrays.pop("attr_matrix", None)
+    if X is None and "attr_data" in arrays:
+        X = _csr(arrays, "attr", path)
+    if "labels" not in arrays:
+        raise ValueError(f"{path} lacks the key 'labels'; it has {sorted(arrays)}.")
+    y = arrays.pop("labels")
+    if y.shape != (adjacency.shape[0],):
+        raise ValueError(
+            f"{path} has labels of shape {y.shape} for {adjacency.shape[0]} nodes, expected one "
+            "label per node."
+        )
+    name = str(arrays.pop("name", path.stem))
+    names = arrays.pop("class_names", None)
+    names = np.unique(y).astype(str) if names is None else names
+    return Bunch(
+        graph=Graph(adjacency, X),
+        y=y,
+        target_names=[str(name) for name in names],
+        DESCR=f"{name}, read from {path.name}.",
+        **arrays,
+    )
+
+
+def _read_arrays(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError, AttributeError, KeyError) as error:
+        raise ValueError(
+            f"{path} is not a readable npz file of plain arrays ({error}). Objects are never "
+            "unpickled; save plain arrays by numpy.savez_compressed."
+        ) from error
+
+
+def _csr(arrays, prefix, path):
+    keys = [f"{prefix}_{part}" for part in ("data", "indices", "indptr", "shape")]
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise ValueError(f"{path} lacks the key {missing[0]!r}; it has {sorted(arrays)}.")
+    data, indices, indptr, shape = (arrays.pop(key) for key in keys)
+    try:
+        matrix = sp.csr_array((data, indices, indptr), shape=tuple(int(n) for n in shape))
+        matrix.check_format(full_check=True)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: the {prefix}_* pieces are no CSR matrix ({error}).") from error
+    return matrix
+
+
+@validate_params(
+    {"name": [StrOptions({"cora", "citeseer", "pubmed"})], "data_home": [str, Path, None]},
+    prefer_skip_nested_validation=True,
+)
+def fetch_planetoid(name, data_home=None):
+    """Download a citation network with the public split, once, through torch-geometric.
+
+    Parameters
+    ----------
+    name : {"cora", "citeseer", "pubmed"}
+    data_home : str or Path, default=None
+        Where files are kept; scikit-learn's data home if not given.
+
+    Returns
+    -------
+    data : Bunch
+        `graph` (sparse bag-of-words features), `y`, `target_names`, `DESCR`, and the masks
+        `train_mask`, `val_mask`, `test_mask`.
+
+    References
+    ----------
+    Yang, Cohen, Salakhutdinov, "Revisiting Semi-Supervised Learning with Graph Embeddings",
+    ICML 2016.
+    """
+    from torch_geometric.datasets import Planetoid
+
+    data = Planetoid(
+        _home(data_home), name={"cora": "Cora", "citeseer": "CiteSeer"}.get(name, "PubMed")
+    )[0]
+    masks = {key: data[key].numpy() for key in ("train_mask", "val_mask", "test_mask")}
+    return _from_pyg(data, f"Planetoid {name}", fetch_planetoid.__doc__, **masks)
+
+
+@validate_params(
+    {"name": [StrOptions({"computers", "photo"})], "data_home": [str, Path, None]},
+    prefer_skip_nested_validation=True,
+)
+def fetch_amazon(name, data_home=None):
+    """Download an Amazon co-purchase network, once, through torch-geometric.
+
+    Parameters
+    ----------
+    name : {"computers", "photo"}
+    data_home : str or Path, default=None
+        Where files are kept; scikit-learn's data home if not given.
+
+    Returns
+    -------
+    data : Bunch
+        `graph` (sparse bag-of-words features), `y`, `target_names`, `DESCR`.
+
+    References
+    ----------
+    Shchur, Mumme, Bojchevski, Guennemann, "Pitfalls of Graph Neural Network Evaluation",
+    2018.
+    """
+    from torch_geometric.datasets import Amazon
+
+    data = Amazon(_home(data_home), name=name.capitalize())[0]
+    return _from_pyg(data, f"Amazon {name}", fetch_amazon.__doc__)
+
+
+def _home(data_home):
+    return str(Path(get_data_home(data_home)) / "sklearn_ltd")
+
+
+def _from_pyg(data, name, description, **arrays):
+    graph = Graph.from_pyg(data)
+    y = data.y.numpy()
+    return Bunch(
+        graph=graph.with_features(sp.csr_array(graph.X)),
+        y=y,
+        target_names=[str(c) for c in np.unique(y)],
+        DESCR=f"{name}.\n\n{description}",
+        **arrays,
+    )
