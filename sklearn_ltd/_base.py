@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import TransformerTags, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
 from ._backbones import BACKBONES, GraphTensors, make_backbone
 from ._convert import as_graph
@@ -237,12 +237,12 @@ class BaseNodeClassifier(ClassifierMixin, BaseEstimator):
                 "both graphs features, Graph(adjacency, X), or predict on the training graph."
             )
         names = getattr(self, "feature_names_in_", None)
-        if names is not None and graph.feature_names is not None:
-            if not np.array_equal(names, graph.feature_names):
-                raise ValueError(
-                    "The feature names should match those that were passed during fit, got "
-                    f"{list(graph.feature_names[:5])} for {list(names[:5])}. Reorder the columns."
-                )
+        found = graph.feature_names
+        if names is not None and found is not None and not np.array_equal(names, found):
+            raise ValueError(
+                "The feature names should match those that were passed during fit, got "
+                f"{list(found[:5])} for {list(names[:5])}. Reorder the columns."
+            )
         return graph
 
     def _start_fit(self, graph, y, labeled_mask, role, fractions):
@@ -317,6 +317,7 @@ class BaseNodeClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.sparse = True
+        tags.transformer_tags = TransformerTags(preserves_dtype=[])
         return tags
 
 
@@ -339,10 +340,7 @@ def align_labels(y, graph):
         y = y.to_numpy()
     else:
         y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise ValueError(f"y must be 1-D, one label per node, got shape {y.shape}.")
+    y = column_or_1d(y, warn=True)
     if len(y) != len(graph):
         raise ValueError(
             f"y has {len(y)} labels, but the graph has {len(graph)} selected nodes: inconsistent "
@@ -422,9 +420,9 @@ def _check_mask(labeled_mask, n):
     mask = np.asarray(labeled_mask)
     if mask.dtype == bool and mask.shape == (n,):
         return np.flatnonzero(mask)
-    if mask.dtype.kind in "iu" and mask.ndim == 1:
-        if mask.size == 0 or (mask.min() >= 0 and mask.max() < n):
-            return mask
+    positions = mask.dtype.kind in "iu" and mask.ndim == 1 and mask.size
+    if positions and mask.min() >= 0 and mask.max() < n:
+        return mask
     raise ValueError(
         f"labeled_mask must be a boolean array of length {n} or integer positions in 0 .. {n - 1}"
         f" along the selected nodes, got dtype {mask.dtype} and shape {mask.shape}."
@@ -439,6 +437,7 @@ def _check_labels(y):
             "labeled_mask). Pass the known labels."
         )
     known = y[labeled]
+    assert_all_finite(known, input_name="y")
     try:
         codes, classes = encode_labels(y)
     except TypeError as error:

@@ -129,7 +129,7 @@ def from_pyg(data):
     weights = getattr(data, "edge_weight", None)
     if weights is None:
         weights = getattr(data, "edge_attr", None)
-    if weights is None or weights.dim() > 1 and weights.shape[1] > 1:
+    if weights is None or (weights.dim() > 1 and weights.shape[1] > 1):
         values = np.ones(len(source), dtype=np.float32)
     else:
         values = weights.detach().cpu().numpy().reshape(-1)
@@ -144,15 +144,11 @@ def from_pyg(data):
 
 
 def _features(x):
+    import torch
+
     x = x.detach().cpu()
-    if x.layout == _strided(x):
+    if x.layout == torch.strided:
         return x.numpy()
     x = x.to_sparse_csr()
     pieces = (x.values().numpy(), x.col_indices().numpy(), x.crow_indices().numpy())
     return sp.csr_array(pieces, shape=tuple(x.shape))
-
-
-def _strided(x):
-    import torch
-
-    return torch.strided

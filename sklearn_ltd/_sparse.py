@@ -3,7 +3,8 @@
 The hypergradient of LTD differentiates a gradient.  Torch's own sparse products
 transpose anew in every backward pass, and some of them have no second derivative.
 Here a product and its adjoint are the same operation on two stored matrices, so
-that every order, and forward mode, is available.
+that every order, and forward mode, is available.  The functions take their context in
+`forward`: the newer `setup_context` costs as much as a small product at each call.
 """
 
 import warnings
@@ -34,12 +35,9 @@ class _Product(Function):
     """``matrix @ x`` for a constant `matrix`; linear, hence its own tangent."""
 
     @staticmethod
-    def forward(x, matrix):
+    def forward(ctx, x, matrix):
+        ctx.matrix = matrix
         return matrix.multiply(x)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.matrix = inputs[1]
 
     @staticmethod
     def backward(ctx, grad):
@@ -203,14 +201,11 @@ class _Half:
 
 class _WeightedSum(Function):
     @staticmethod
-    def forward(weights, x, half):
-        return half.with_values(weights) @ x
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        weights, x, ctx.half = inputs
+    def forward(ctx, weights, x, half):
+        ctx.half = half
         ctx.save_for_backward(weights, x)
         ctx.save_for_forward(weights, x)
+        return half.with_values(weights) @ x
 
     @staticmethod
     def backward(ctx, grad):
@@ -237,15 +232,12 @@ class _EdgeDot(Function):
     """``out[e] = <a[target of e], b[source of e]>``, the adjoint of the weighted sum."""
 
     @staticmethod
-    def forward(a, b, half):
+    def forward(ctx, a, b, half):
+        ctx.half = half
+        ctx.save_for_backward(a, b)
         zeros = a.new_zeros(half.columns.numel())
         product = torch.sparse.sampled_addmm(half.with_values(zeros), a, b.t(), beta=0.0)
         return product.values()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        a, b, ctx.half = inputs
-        ctx.save_for_backward(a, b)
 
     @staticmethod
     def backward(ctx, grad):
@@ -260,12 +252,9 @@ class _Gather(Function):
     """Node values to the edges that end at the node."""
 
     @staticmethod
-    def forward(x, half):
+    def forward(ctx, x, half):
+        ctx.half = half
         return x[half.rows]
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.half = inputs[1]
 
     @staticmethod
     def backward(ctx, grad):
@@ -280,13 +269,10 @@ class _RowSum(Function):
     """Edge values summed at the node where the edges end."""
 
     @staticmethod
-    def forward(values, half):
+    def forward(ctx, values, half):
+        ctx.half = half
         ones = values.new_ones(half.shape[1], 1)
         return (half.with_values(values) @ ones).squeeze(1)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.half = inputs[1]
 
     @staticmethod
     def backward(ctx, grad):
@@ -301,12 +287,9 @@ class _Permute(Function):
     """Edge values from the order of ``half.T`` to the order of `half`."""
 
     @staticmethod
-    def forward(values, half):
+    def forward(ctx, values, half):
+        ctx.half = half
         return values[half.order]
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.half = inputs[1]
 
     @staticmethod
     def backward(ctx, grad):

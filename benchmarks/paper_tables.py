@@ -1,0 +1,173 @@
+"""Test accuracy of teacher, fixed temperature, LTD and the scalable variant, as in the paper.
+
+The paper's protocol: largest connected component, 20 nodes per class with hard labels, 20 to
+learn the temperatures, 10 to stop, drawn by numpy's RandomState(split); the rest is tested
+once.  All methods run with the package's defaults and distil the same teacher.  FT is the
+best of several fixed temperatures by accuracy (then loss) on the stop nodes.  Every run is a
+row of a CSV file; runs that are there are skipped, so that an interrupted job goes on.
+
+    python benchmarks/paper_tables.py --data ../shared/data --graphs cora citeseer \
+        --backbones all --splits 0-9
+"""
+
+import argparse
+import csv
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.sparse.csgraph import connected_components
+from scipy.stats import ttest_rel
+from sklearn.frozen import FrozenEstimator
+from tqdm import tqdm
+
+from sklearn_ltd import GNNNodeClassifier, LTDNodeClassifier
+from sklearn_ltd.datasets import load_npz
+from sklearn_ltd.model_selection import assign_roles
+
+BACKBONES = ["gcn", "gat", "sage", "appnp", "sgc"]
+FIXED = [0.01, 0.1, 0.3, 1.0, 3.0, 10.0]
+METHODS = {
+    "teacher": None,
+    **{f"FT {tau}": {"temperature": tau} for tau in FIXED},
+    "LTD": {},
+    "LTD frozen": {"temperature_learning_rate": 0.0},
+    "LTD scalable": {"scalable": True},
+}
+PUBLISHED = {  # test accuracy of LTD on one split, in the paper's appendix
+    "cora": {"gcn": 87.21, "gat": 86.56, "sage": 87.03, "appnp": 86.93, "sgc": 86.60},
+    "citeseer": {"gcn": 78.51, "gat": 77.35, "sage": 77.46, "appnp": 78.51, "sgc": 78.73},
+    "amazon_computers": {"gcn": 86.45, "gat": 83.04, "sage": 81.44, "appnp": 83.63, "sgc": 85.28},
+    "amazon_photo": {"gcn": 93.24, "gat": 93.16, "sage": 93.06, "appnp": 93.37, "sgc": 92.97},
+}
+FIELDS = ["graph", "backbone", "split", "method", "test_accuracy", "stop_accuracy", "stop_loss"]
+FIELDS += ["n_iter", "seconds"]
+
+
+def load(path):
+    """The largest connected component of a graph, and its labels."""
+    data = load_npz(path)
+    _, component = connected_components(data.graph.adjacency, directed=False)
+    nodes = np.flatnonzero(component == np.bincount(component).argmax())
+    return data.graph[nodes].induced(), data.y[nodes]
+
+
+def run(method, graph, y, role, backbone, split, teacher):
+    """Fit one method; return the classifier and its row."""
+    start = time.perf_counter()
+    if method == "teacher":
+        clf = GNNNodeClassifier(backbone, random_state=split)
+    else:
+        frozen = FrozenEstimator(teacher)
+        clf = LTDNodeClassifier(frozen, backbone, random_state=split, **METHODS[method])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="the teacher is", category=UserWarning)
+        clf.fit(graph, y, role=role)
+    seconds = time.perf_counter() - start
+    best = clf.history_[clf.best_iter_ - 1]
+    test = role == ""
+    return clf, {
+        "test_accuracy": 100 * clf.score(graph[test], y[test]),
+        "stop_accuracy": 100 * best["stop_accuracy"],
+        "stop_loss": best["stop_loss"],
+        "n_iter": clf.n_iter_,
+        "seconds": round(seconds, 2),
+    }
+
+
+def run_all(args):
+    """Run what the CSV file lacks."""
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    done = set()
+    if args.out.exists():
+        rows = pd.read_csv(args.out)
+        done = set(map(tuple, rows[FIELDS[:4]].to_numpy().tolist()))
+    cells = [(g, b, s) for g in args.graphs for s in args.splits for b in args.backbones]
+    with args.out.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if file.tell() == 0:
+            writer.writeheader()
+        loaded = {}
+        for cell in tqdm(cells, desc="graph x backbone x split"):
+            todo = [m for m in METHODS if (*cell, m) not in done]
+            if not todo:
+                continue
+            name, backbone, split = cell
+            if name not in loaded:
+                loaded = {name: load(args.data / f"{name}.npz")}
+            graph, y = loaded[name]
+            role = assign_roles(y, random_state=np.random.RandomState(split))
+            teacher, row = run("teacher", graph, y, role, backbone, split, None)
+            for method in todo:
+                if method != "teacher":
+                    _, row = run(method, graph, y, role, backbone, split, teacher)
+                writer.writerow(dict(zip(FIELDS, (*cell, method))) | row)
+                file.flush()
+
+
+def choose_fixed(rows):
+    """For each cell the fixed temperature that is best on the stop nodes."""
+    fixed = rows[rows.method.str.startswith("FT ")]
+    order = fixed.sort_values(["stop_accuracy", "stop_loss"], ascending=[False, True])
+    best = order.groupby(["graph", "backbone", "split"], as_index=False).first()
+    return pd.concat([rows[~rows.method.str.startswith("FT ")], best.assign(method="FT")])
+
+
+def table(rows, graphs, backbones):
+    """A Markdown table: mean +- standard deviation over the splits."""
+    rows = choose_fixed(rows)
+    methods = ["teacher", "FT", "LTD frozen", "LTD", "LTD scalable"]
+    lines = [
+        "| graph | backbone | splits | " + " | ".join(methods) + " | LTD − FT | p | published |",
+        "|---" * (len(methods) + 6) + "|",
+    ]
+    for graph in graphs:
+        for backbone in backbones:
+            cell = rows[(rows.graph == graph) & (rows.backbone == backbone)]
+            scores = cell.pivot(index="split", columns="method", values="test_accuracy").dropna()
+            if scores.empty or not set(methods) <= set(scores.columns):
+                continue
+            gain = scores["LTD"] - scores["FT"]
+            p = ttest_rel(scores["LTD"], scores["FT"]).pvalue if len(scores) > 1 else np.nan
+            numbers = [f"{scores[m].mean():.2f} ± {scores[m].std(ddof=0):.2f}" for m in methods]
+            lines.append(
+                f"| {graph} | {backbone} | {len(scores)} | "
+                + " | ".join(numbers)
+                + f" | {gain.mean():+.2f} | {p:.2g} | {PUBLISHED[graph][backbone]:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def parse(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with the npz files")
+    parser.add_argument("--graphs", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
+    parser.add_argument("--backbones", nargs="+", default=["all"], choices=["all", *BACKBONES])
+    parser.add_argument("--splits", default="0-9", help="for example 0-9 or 0,3,5")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/paper_tables.csv"))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parser.parse_args(argv)
+    if "all" in args.backbones:
+        args.backbones = BACKBONES
+    if "-" in args.splits:
+        first, last = map(int, args.splits.split("-"))
+        args.splits = list(range(first, last + 1))
+    else:
+        args.splits = [int(s) for s in args.splits.split(",")]
+    return args
+
+
+def main():
+    args = parse()
+    torch.set_num_threads(args.threads)
+    run_all(args)
+    print(table(pd.read_csv(args.out), args.graphs, args.backbones))
+
+
+if __name__ == "__main__":
+    main()

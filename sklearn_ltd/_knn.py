@@ -1,0 +1,151 @@
+"""`KNNGraph`: a feature matrix becomes a graph of nearest neighbours."""
+
+from numbers import Integral
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._graph import Graph
+
+
+class KNNGraph(TransformerMixin, BaseEstimator):
+    """Turn a feature matrix into a `Graph` that links each sample to its nearest ones.
+
+    On the training samples the graph is undirected.  New samples are added as nodes that
+    receive edges from training samples only, so that the prediction for a sample does not
+    depend on the others it comes with, and selected: ``transform`` returns a view of them.
+    A row that equals a training sample is that sample, not a new one.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=10
+        Neighbours per sample; fewer if there are fewer training samples.
+    metric : str or callable, default="minkowski"
+        Of scikit-learn's `NearestNeighbors`, for example "cosine".
+    p : float, default=2
+        Power of the Minkowski metric.
+    n_jobs : int, default=None
+        Of the neighbour search.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where `X` is a DataFrame with string columns.
+    graph_ : Graph
+        The graph of the training samples.
+
+    See Also
+    --------
+    NodeFeatures : Transform the features of a graph that is there.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_ltd import GNNNodeClassifier, KNNGraph
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> pipe = make_pipeline(KNNGraph(), GNNNodeClassifier(random_state=0))
+    >>> bool(pipe.fit(X_train, y_train).score(X_test, y_test) > 0.9)
+    True
+    """
+
+    _parameter_constraints = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "metric": [str, callable],
+        "p": "no_validation",
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(self, n_neighbors=10, *, metric="minkowski", p=2, n_jobs=None):
+        self.n_neighbors = n_neighbors
+        self.metric = metric
+        self.p = p
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y=None):
+        """Build the graph of the training samples.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        self : KNNGraph
+        """
+        self.fit_transform(X)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """Build and return the graph of the training samples.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        graph : Graph with n_samples nodes, all selected
+        """
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
+        self._search = NearestNeighbors(
+            n_neighbors=self.n_neighbors, metric=self.metric, p=self.p, n_jobs=self.n_jobs
+        ).fit(X)
+        k = min(self.n_neighbors, X.shape[0] - 1)
+        nearest = self._search.kneighbors_graph(n_neighbors=k) if k else sp.csr_array((1, 1))
+        self.graph_ = self._graph(nearest.maximum(nearest.T), X)
+        return self.graph_
+
+    def transform(self, X):
+        """Add new samples to the training graph and select them.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_new, n_features)
+
+        Returns
+        -------
+        graph : Graph
+            A view of these samples, in a graph of the training samples and the new ones.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        nodes = self._training_nodes(X)
+        new = X[nodes < 0]
+        n_train, n_new = self.graph_.n_nodes, new.shape[0]
+        if n_new == 0:
+            return self.graph_[nodes]
+        # Row: new sample; column: training sample.  The edge runs the other way.
+        nearest = self._search.kneighbors_graph(new, n_neighbors=min(self.n_neighbors, n_train))
+        adjacency = sp.block_array(
+            [[self.graph_.adjacency, nearest.T], [None, sp.csr_array((n_new, n_new))]]
+        )
+        stack = sp.vstack if sp.issparse(X) else np.vstack
+        nodes[nodes < 0] = np.arange(n_train, n_train + n_new)
+        return self._graph(adjacency, stack([self.graph_.X, new]))[nodes]
+
+    def _training_nodes(self, X):
+        """The training sample that each row of `X` repeats exactly, else -1."""
+        nearest = self._search.kneighbors(X, n_neighbors=1, return_distance=False)[:, 0]
+        differs = X != self.graph_.X[nearest]
+        differs = np.asarray(differs.sum(axis=1)).ravel() > 0
+        return np.where(differs, -1, nearest)
+
+    def _graph(self, adjacency, X):
+        names = getattr(self, "feature_names_in_", None)
+        return Graph(adjacency, X).with_features(X, names)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

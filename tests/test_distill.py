@@ -1,0 +1,251 @@
+"""The method against independent computations."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from scipy.stats import entropy as scipy_entropy
+
+from sklearn_ltd import LTDNodeClassifier
+from sklearn_ltd._backbones import BACKBONES, GraphTensors, make_backbone
+from sklearn_ltd._distill import (
+    LearnedDistillation,
+    TemperatureNetwork,
+    distillation_loss,
+    heuristic_temperatures,
+    neighbor_entropy,
+    soft_targets,
+    step_scale,
+)
+from sklearn_ltd._train import predict_logits
+from sklearn_ltd.datasets import make_attributed_sbm
+
+N, D, C = 14, 5, 3
+OPTIMIZERS = {
+    "sgd": lambda parameters: torch.optim.SGD(parameters, 0.3),
+    "momentum": lambda parameters: torch.optim.SGD(parameters, 0.3, momentum=0.9),
+    "adam": lambda parameters: torch.optim.Adam(parameters, 0.05, weight_decay=0.02),
+}
+
+
+def pyg_style(n_features, n_classes):
+    from torch_geometric.nn.models import GraphSAGE
+
+    return GraphSAGE(n_features, 6, 2, n_classes, norm="batch")
+
+
+@pytest.fixture
+def graph():
+    rng = np.random.RandomState(0)
+    adjacency = sp.random_array((N, N), density=0.3, rng=rng, format="csr")
+    adjacency = sp.csr_array(adjacency + adjacency.T)
+    return GraphTensors(adjacency, rng.standard_normal((N, D)), dtype=torch.float64)
+
+
+def make_step(graph, backbone, dropout, optimizer, learned=True):
+    torch.manual_seed(0)
+    module = make_backbone(backbone, D, C, 8, 2, dropout).double().train()
+    # Biases off zero: a kink of ReLU at 0 has no derivative to compare with.
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    network = TemperatureNetwork(C, ("logits", "norm", "entropy"), 2.0).double()
+    nodes, y = torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2])
+    held_out, held_out_y = torch.tensor([3, 4, 5, 6]), torch.tensor([2, 1, 0, 0])
+    return LearnedDistillation(
+        module,
+        graph,
+        torch.randn(N, C, dtype=torch.float64) * 2,
+        lambda z, q: distillation_loss(z, q, nodes, y, 0.7),
+        OPTIMIZERS[optimizer](module.parameters()),
+        network=network,
+        temperature_optimizer=torch.optim.SGD(network.parameters(), 1.0),
+        evaluation_loss=lambda z: F.cross_entropy(z[held_out], held_out_y),
+        warmup_iter=2,
+    )
+
+
+def held_step(step, state, held, graph, targets, seed):
+    """Evaluation loss after one step of the student with fixed second moments."""
+    torch.manual_seed(seed)
+    parameters = {k: v.clone().requires_grad_() for k, v in state.items()}
+    buffers = {k: v.clone() for k, v in step.module.named_buffers()}
+    step.module.train()
+    logits = torch.func.functional_call(step.module, {**parameters, **buffers}, (graph,))
+    loss = step.loss(logits, targets)
+    gradients = torch.autograd.grad(loss, list(parameters.values()))
+    updated = {
+        k: v.detach() - scale * gradient + constant
+        for (k, v), gradient, (scale, constant) in zip(parameters.items(), gradients, held)
+    }
+    step.module.eval()
+    with torch.no_grad():
+        after = torch.func.functional_call(step.module, {**updated, **buffers}, (graph,))
+    step.module.train()
+    return step.evaluation_loss(after).item()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("backbone", [*BACKBONES, pyg_style], ids=[*BACKBONES, "custom"])
+def test_hypergradient_equals_finite_differences(graph, backbone, dropout, optimizer):
+    step = make_step(graph, backbone, dropout, optimizer)
+    for seed in range(2):
+        torch.manual_seed(seed)
+        step()  # warm-up, so that momentum and second moments are not trivial
+    state = {k: v.detach().clone() for k, v in step.module.named_parameters()}
+    buffers = {k: v.clone() for k, v in step.module.named_buffers()}
+    network = {k: v.clone() for k, v in step.network.state_dict().items()}
+    logits, entropy = step.logits.clone(), step.entropy
+
+    def targets(name=None, index=None, shift=0.0):
+        weights = {k: v.clone() for k, v in network.items()}
+        if name is not None:
+            weights[name].view(-1)[index] += shift
+        torch.manual_seed(10)
+        step.network.train()
+        tau = torch.func.functional_call(step.network, weights, (logits, entropy))
+        return soft_targets(step.teacher_logits, tau).detach()
+
+    # One learned epoch, with a known seed for each of its two random parts.
+    torch.manual_seed(10)
+    tau = step.network(logits, entropy)
+    q = soft_targets(step.teacher_logits, tau)
+    torch.manual_seed(11)
+    _, gradients, leaf = step._distil(q, learning=True)
+    step._learn(q, gradients, leaf)
+
+    after = dict(step.module.named_parameters())
+    held = [
+        (scale, after[k].detach() - state[k] + scale * gradient.detach())
+        for k, scale, gradient in zip(state, step_scale(step.optimizer), gradients)
+    ]
+    step.module.load_state_dict({**state, **buffers})
+    for name, parameter in step.network.named_parameters():
+        index = int(parameter.grad.abs().view(-1).argmax())
+        eps = 1e-5
+        high, low = (
+            held_step(step, state, held, graph, targets(name, index, sign * eps), seed=11)
+            for sign in (1, -1)
+        )
+        expected = (high - low) / (2 * eps)
+        assert parameter.grad.view(-1)[index].item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_hypergradient_equals_the_closed_form_in_forward_mode(graph, backbone):
+    """dL_eval/dtau_v = - Cov_q(z^t_v, d_v) / (tau_v^2 n), d_v the tangent of log p_v."""
+    step = make_step(graph, backbone, 0.0, "sgd")
+    tau = torch.linspace(0.3, 1.5, N, dtype=torch.float64).requires_grad_()
+    q = soft_targets(step.teacher_logits, tau)
+    state = {k: v.detach().clone() for k, v in step.module.named_parameters()}
+    _, gradients, leaf = step._distil(q, learning=True)
+
+    step.module.eval()
+    loss = step.evaluation_loss(step.module(graph))
+    outer = torch.autograd.grad(loss, list(step.module.parameters()))
+    with torch.autograd.forward_ad.dual_level():
+        dual = {
+            k: torch.autograd.forward_ad.make_dual(v, 0.3 * g)
+            for (k, v), g in zip(state.items(), outer)
+        }
+        logits = torch.func.functional_call(step.module, dual, (graph,))
+        d = torch.autograd.forward_ad.unpack_dual(logits.log_softmax(1)).tangent
+    step.module.train()
+    z, q0 = step.teacher_logits, q.detach()
+    covariance = (q0 * z * d).sum(1) - (q0 * z).sum(1) * (q0 * d).sum(1)
+    expected = -covariance / (tau.detach() ** 2 * N)
+
+    step._learn(q, gradients, leaf)
+    torch.testing.assert_close(tau.grad, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_neighbor_entropy_equals_a_dense_computation_with_isolated_nodes():
+    rng = np.random.RandomState(0)
+    adjacency = np.triu((rng.random_sample((8, 8)) < 0.4).astype(float), 1)
+    adjacency += adjacency.T
+    adjacency[3] = adjacency[:, 3] = 0
+    probabilities = rng.dirichlet(np.ones(4), size=8)
+    probabilities[0] = [1, 0, 0, 0]
+    expected = np.zeros(8)
+    for v in range(8):
+        neighbors = np.flatnonzero(adjacency[v])
+        if len(neighbors):
+            expected[v] = scipy_entropy(probabilities[neighbors].mean(0))
+    graph = GraphTensors(sp.csr_array(adjacency), np.ones((8, 1)), dtype=torch.float64)
+    computed = neighbor_entropy(torch.from_numpy(probabilities), graph.mean)
+    np.testing.assert_allclose(computed.numpy(), expected, atol=1e-12)
+    assert computed[3] == 0
+
+
+def test_soft_targets_turn_round_at_negative_temperatures_and_stay_finite_near_zero():
+    logits = torch.tensor([[2.0, 0.0, -1.0]]).expand(5, 3)
+    tau = torch.tensor([1.0, -1.0, 0.0, -1e-9, 1e9])
+    q = soft_targets(logits, tau)
+    assert torch.isfinite(q).all()
+    assert q.argmax(1).tolist() == [0, 2, 0, 2, 0]
+    torch.testing.assert_close(q[0], logits[0].softmax(0))
+    torch.testing.assert_close(q[4], torch.full((3,), 1 / 3))
+
+
+@pytest.mark.parametrize("features", [("logits",), ("norm",), ("entropy",), ("norm", "logits")])
+def test_temperatures_stay_in_their_range_and_use_the_chosen_features(features):
+    torch.manual_seed(0)
+    network = TemperatureNetwork(3, features, scale=3.0).eval()
+    logits, entropy = torch.randn(50, 3) * 100, torch.rand(50)
+    tau = network(logits, entropy)
+    assert tau.shape == (50,)
+    assert ((tau > -0.6) & (tau < 2.4)).all()
+    changed = network(logits, entropy + torch.rand(50))
+    assert torch.equal(tau, changed) == ("entropy" not in features)
+
+
+def test_heuristic_temperatures_rise_with_the_teachers_doubt(graph):
+    sure = torch.zeros(N, C, dtype=torch.float64)
+    sure[:, 0] = torch.linspace(0.1, 8, N)
+    tau = heuristic_temperatures(sure, graph.mean, (1.0, 0.0, 0.0), 1.0)
+    assert (tau.diff() < 0).all()
+    assert ((tau > 0) & (tau < 0.8)).all()
+
+
+def test_the_loss_without_labels_is_that_of_the_teacher_alone():
+    logits, targets = torch.randn(N, C), torch.randn(N, C).softmax(1)
+    nodes, y = torch.tensor([0, 1]), torch.tensor([0, 2])
+    alone = distillation_loss(logits, targets, nodes, y, 0.0)
+    torch.testing.assert_close(alone, F.cross_entropy(logits, targets))
+    both = distillation_loss(logits, targets, nodes, y, 2.0)
+    torch.testing.assert_close(both - alone, 2 * F.cross_entropy(logits[nodes], y))
+
+
+def test_evaluation_logits_serve_the_next_epoch(graph):
+    step = make_step(graph, "gcn", 0.4, "adam")
+    for _ in range(4):
+        _, logits = step()
+        torch.testing.assert_close(logits, predict_logits(step.module, graph))
+
+
+def test_learning_moves_the_temperatures_and_a_rate_of_zero_does_not():
+    data = make_attributed_sbm(n_nodes=120, random_state=0)
+    settings = {"hidden_dim": 8, "max_iter": 40, "warmup_iter": 5, "random_state": 0}
+
+    def spread(rate):
+        clf = LTDNodeClassifier(temperature_learning_rate=rate, **settings)
+        clf.fit(data.graph[:60], data.y[:60])
+        return clf
+
+    frozen, learned = spread(0.0), spread(0.05)
+    same = LTDNodeClassifier(temperature_learning_rate=0.0, **settings).set_params(warmup_iter=40)
+    same.fit(data.graph[:60], data.y[:60])
+    np.testing.assert_array_equal(frozen.temperatures_, same.temperatures_)
+    assert np.abs(frozen.temperatures_ - learned.temperatures_).max() > 0.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_golden_run(seed):
+    """LTD reaches 95 % on a generated graph whose features alone give about 80 %."""
+    data = make_attributed_sbm(n_nodes=600, homophily=0.75, feature_noise=3, random_state=seed)
+    clf = LTDNodeClassifier(random_state=seed).fit(data.graph[:120], data.y[:120])
+    assert clf.score(data.graph[120:], data.y[120:]) >= 0.95
+    alone = LTDNodeClassifier("mlp", "mlp", random_state=seed).fit(data.graph[:120], data.y[:120])
+    assert alone.score(data.graph[120:], data.y[120:]) < 0.9

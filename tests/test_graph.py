@@ -1,0 +1,480 @@
+"""`Graph`: selecting nodes, checking input, keeping memory and pickles small."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.model_selection import StratifiedKFold, train_test_split
+
+from sklearn_ltd import Graph
+
+N = 6
+FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
+
+
+def ring(n=N):
+    """A ring with different weights in both directions."""
+    dense = np.zeros((n, n))
+    for i in range(n):
+        dense[i, (i + 1) % n] = i + 1
+        dense[(i + 1) % n, i] = 0.5
+    return dense
+
+
+def ring_graph(**kwargs):
+    return Graph(ring(), np.arange(2.0 * N).reshape(N, 2), node_names=list("abcdef"), **kwargs)
+
+
+def coo(values, rows, columns, n=2):
+    return sp.coo_array((np.asarray(values), (rows, columns)), shape=(n, n))
+
+
+# Selecting nodes
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        (np.array([4, 1]), [4, 1]),
+        ([4, 1], [4, 1]),
+        ([-1], [5]),
+        ([], []),
+        (np.array([2, 2]), [2, 2]),
+        (np.array([1, 3], dtype=np.int32), [1, 3]),
+        (np.array([1, 3], dtype=np.uint8), [1, 3]),
+        (np.arange(N) % 2 == 0, [0, 2, 4]),
+        (np.zeros(N, dtype=bool), []),
+        (pd.Series(np.arange(N) < 2), [0, 1]),
+        (slice(1, None, 2), [1, 3, 5]),
+        (Ellipsis, [0, 1, 2, 3, 4, 5]),
+        (3, [3]),
+        (([4, 1], Ellipsis), [4, 1]),
+        ((slice(4, None), Ellipsis), [4, 5]),
+    ],
+)
+def test_index_selects_nodes_of_the_same_whole_graph(index, expected):
+    graph = ring_graph()
+    view = graph[index]
+    assert_array_equal(view.nodes, expected)
+    assert_array_equal(view.node_names, np.array(list("abcdef"))[expected])
+    assert len(view) == len(expected)
+    assert view.shape == (len(expected), 2)
+    assert view.n_nodes == N
+    assert view.adjacency is graph.adjacency
+    assert view.X is graph.X
+    assert_array_equal(graph.nodes, np.arange(N))
+
+
+def test_view_of_a_view_counts_inside_the_view():
+    view = ring_graph()[[5, 3, 1, 0]][[True, False, True, True]][1:]
+    assert_array_equal(view.nodes, [1, 0])
+
+
+def test_whole_selects_all_nodes_again():
+    graph = ring_graph()
+    whole = graph[[3, 0]].whole
+    assert_array_equal(whole.nodes, np.arange(N))
+    assert whole.adjacency is graph.adjacency
+
+
+def test_names_are_positions_where_none_are_given():
+    graph = Graph(ring())
+    assert not graph.has_node_names
+    assert_array_equal(graph[[4, 2]].node_names, [4, 2])
+
+
+def test_names_may_be_any_hashables():
+    names = [(1, 2), "a", frozenset([3]), 4, 2.5, None]
+    graph = Graph(ring(), node_names=names)
+    assert graph.has_node_names
+    assert graph.node_names.tolist() == names
+    assert graph[[2, 0]].node_names.tolist() == [frozenset([3]), (1, 2)]
+
+
+def test_tuple_names_of_one_length_stay_tuples():
+    names = [(i, i + 1) for i in range(N)]
+    assert Graph(ring(), node_names=names).node_names.tolist() == names
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        ([0.5], IndexError, "integer positions, a boolean mask or a slice.*float64"),
+        (np.zeros((1, 2), dtype=int), IndexError, r"shape \(1, 2\)"),
+        ("a", IndexError, "integer positions"),
+        (None, IndexError, "integer positions"),
+        ([True, False], IndexError, "boolean"),
+        ([N], IndexError, f"index {N} is out of bounds"),
+        ((slice(None), 0), TypeError, r"one axis, its nodes.*NodeFeatures\(transformer\)"),
+        ((0, 1, 2), TypeError, "one axis"),
+    ],
+)
+def test_wrong_index_is_refused(index, error, message):
+    with pytest.raises(error, match=message):
+        ring_graph()[index]
+
+
+def test_scikit_learn_splits_a_graph():
+    graph, y = ring_graph(), np.array([0, 1] * 3)
+    train, test, y_train, _ = train_test_split(graph, y, test_size=2, stratify=y, random_state=0)
+    assert sorted([*train.nodes, *test.nodes]) == list(range(N))
+    assert_array_equal(y_train, y[train.nodes])
+    folds = [test for _, test in StratifiedKFold(3).split(graph, y)]
+    assert_array_equal(np.sort(np.concatenate(folds)), np.arange(N))
+
+
+# Other graphs from a graph
+
+
+def test_induced_keeps_only_the_selected_nodes():
+    part = ring_graph()[[2, 1, 5]].induced()
+    assert isinstance(part, Graph)
+    assert part.n_nodes == len(part) == 3
+    assert_array_equal(part.adjacency.toarray(), ring()[np.ix_([2, 1, 5], [2, 1, 5])])
+    assert_array_equal(part.X, [[4, 5], [2, 3], [10, 11]])
+    assert part.node_names.tolist() == ["c", "b", "f"]
+
+
+def test_induced_keeps_feature_names_and_the_lack_of_features():
+    frame = pd.DataFrame(np.ones((N, 2)), columns=["age", "size"])
+    assert Graph(ring(), frame)[:2].induced().feature_names.tolist() == ["age", "size"]
+    without = Graph(ring())[:2].induced()
+    assert without.X is None
+    assert not without.has_node_names
+
+
+def test_induced_of_no_nodes_is_an_error():
+    with pytest.raises(ValueError, match="the graph is empty"):
+        ring_graph()[[]].induced()
+
+
+def test_with_features_keeps_edges_selection_and_names():
+    view = ring_graph()[[3, 0]]
+    other = view.with_features(np.ones((N, 5)))
+    assert other.shape == (2, 5)
+    assert other.adjacency is view.adjacency
+    assert_array_equal(other.nodes, [3, 0])
+    assert other.node_names.tolist() == ["d", "a"]
+    assert view.shape == (2, 2)
+    assert other.feature_names is None
+    named = view.with_features(np.ones((N, 2)), feature_names=["p", "q"])
+    assert list(named.feature_names) == ["p", "q"]
+
+
+def test_with_features_needs_a_row_for_every_node():
+    with pytest.raises(ValueError, match="X has 2 rows, but the adjacency has 6 nodes"):
+        ring_graph()[[3, 0]].with_features(np.ones((2, 5)))
+
+
+# What a graph is not
+
+
+def test_array_conversion_tells_what_to_do():
+    with pytest.raises(TypeError, match=r"lose the edges.*graph\.X\[graph\.nodes\].*NodeFeatures"):
+        np.asarray(ring_graph())
+
+
+def test_a_graph_is_not_iterable():
+    with pytest.raises(TypeError, match="not iterable"):
+        iter(ring_graph())
+
+
+def test_repr_counts_nodes_edges_and_selection():
+    assert repr(ring_graph()) == "Graph(n_nodes=6, n_edges=12, n_features=2)"
+    assert repr(Graph(ring())[[0]]) == "Graph(n_nodes=6, n_edges=12, no features, n_selected=1)"
+    assert "n_selected=6" in repr(ring_graph()[::-1])
+
+
+# Pickles
+
+
+def test_views_share_one_whole_graph_in_a_pickle():
+    graph = Graph(sp.random_array((300, 300), density=0.1, rng=0), np.ones((300, 20)))
+    alone = len(pickle.dumps(graph))
+    folds = [graph[i::5] for i in range(5)]
+    pickled = pickle.dumps(folds)
+    assert len(pickled) < 1.2 * alone
+    first, *_, last = pickle.loads(pickled)
+    assert first.adjacency is last.adjacency
+    assert_array_equal(last.nodes, folds[-1].nodes)
+
+
+def test_a_pickle_keeps_everything_but_caches():
+    graph = Graph(ring(), node_names=list("abcdef"))[[4, 2]]
+    before = pickle.dumps(graph)
+    features = graph.features
+    after = pickle.dumps(graph)
+    assert len(after) == len(before)
+    copy = pickle.loads(after)
+    assert_array_equal(copy.nodes, [4, 2])
+    assert copy.node_names.tolist() == ["e", "c"]
+    assert_array_equal(copy.adjacency.toarray(), ring())
+    assert_array_equal(copy.features, features)
+
+
+# Adjacency
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("kind", ["array", "matrix"])
+def test_every_sparse_format_becomes_csr(fmt, kind):
+    given = getattr(sp, f"{fmt}_{kind}")(ring())
+    adjacency = Graph(given).adjacency
+    assert isinstance(adjacency, sp.csr_array)
+    assert_array_equal(adjacency.toarray(), ring())
+
+
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_both_index_widths_are_taken(index_dtype):
+    given = sp.csr_array(ring())
+    given.indices, given.indptr = (
+        given.indices.astype(index_dtype),
+        given.indptr.astype(index_dtype),
+    )
+    graph = Graph(given, given)
+    assert_array_equal(graph.adjacency.toarray(), ring())
+    assert_array_equal(graph.X.toarray(), ring())
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float16, np.float32, np.float64])
+def test_dense_weights_of_any_real_dtype_become_floats(dtype):
+    given = (ring() > 0.6).astype(dtype)
+    adjacency = Graph(given).adjacency
+    assert adjacency.dtype in (np.float32, np.float64)
+    assert_array_equal(adjacency.toarray(), given.astype(float))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64])
+def test_sparse_weights_of_any_real_dtype_become_floats(dtype):
+    given = sp.csr_array((ring() > 0.6).astype(dtype))
+    adjacency = Graph(given).adjacency
+    assert adjacency.dtype == (np.float64 if dtype is np.float64 else np.float32)
+    assert_array_equal(adjacency.toarray(), given.toarray().astype(float))
+
+
+def test_a_nested_list_is_a_dense_adjacency():
+    assert_array_equal(Graph([[0, 1], [2, 0]]).adjacency.toarray(), [[0, 1], [2, 0]])
+
+
+@pytest.mark.parametrize("fmt", ["coo", "csr"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.int8, np.uint8, bool])
+def test_duplicates_are_added_up(fmt, dtype):
+    n_edges = 300
+    rows, columns = np.zeros(n_edges, dtype=int), np.ones(n_edges, dtype=int)
+    data = np.ones(n_edges, dtype=dtype)
+    if fmt == "coo":
+        given = sp.coo_array((data, (rows, columns)), shape=(2, 2))
+    else:
+        given = sp.csr_array((data, columns, [0, n_edges, n_edges]), shape=(2, 2))
+    assert_array_equal(Graph(given).adjacency.toarray(), [[0, n_edges], [0, 0]])
+
+
+def test_explicit_zeros_are_no_edges():
+    graph = Graph(coo([0.0, 2.0], [0, 1], [1, 0]))
+    assert graph.adjacency.nnz == 1
+    assert_array_equal(graph.adjacency.toarray(), [[0, 0], [2, 0]])
+
+
+def test_unsorted_indices_are_sorted():
+    given = sp.csr_array(([3.0, 1.0, 2.0], [2, 0, 1], [0, 3, 3, 3]), shape=(3, 3))
+    adjacency = Graph(given).adjacency
+    assert_array_equal(adjacency.indices, [0, 1, 2])
+    assert_array_equal(adjacency.data, [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param(([1.0, 1.0, 2.0], [1, 1, 0], [0, 2, 3]), id="duplicates"),
+        pytest.param(([0.0, 1.0, 2.0], [0, 1, 0], [0, 2, 3]), id="zeros"),
+        pytest.param(([3.0, 1.0, 2.0], [1, 0, 0], [0, 2, 3]), id="unsorted"),
+        pytest.param(([3.0, 1.0, 2.0], [0, 1, 0], [0, 2, 3]), id="canonical"),
+    ],
+)
+def test_input_arrays_are_left_alone_and_may_be_read_only(pieces):
+    given = sp.csr_array(tuple(map(np.array, pieces)), shape=(2, 2))
+    arrays = given.data, given.indices, given.indptr
+    for array in arrays:
+        array.flags.writeable = False
+    copies = [array.copy() for array in arrays]
+    graph = Graph(given, given)
+    assert graph.features is not None
+    for part in (graph, graph[[0]].induced()):
+        assert part.adjacency.shape[0] == part.n_nodes
+    for now, array, copy in zip((given.data, given.indices, given.indptr), arrays, copies):
+        assert now is array
+        assert_array_equal(now, copy)
+
+
+def test_a_canonical_csr_adjacency_is_not_copied():
+    given = sp.csr_array(ring())
+    assert np.shares_memory(Graph(given).adjacency.data, given.data)
+
+
+def test_large_sparse_input_is_never_made_dense():
+    n = 200_000
+    rows = np.arange(n)
+    adjacency = sp.coo_array((np.ones(n), (rows, (rows + 1) % n)), shape=(n, n))
+    X = sp.coo_array((np.ones(n), (rows, rows)), shape=(n, n))
+    view = Graph(adjacency, X)[:10]
+    part = view.induced()
+    assert view.adjacency.nnz == n
+    assert isinstance(view.X, sp.csr_array)
+    assert isinstance(part.X, sp.csr_array)
+    assert part.X.shape == (10, n)
+
+
+@pytest.mark.parametrize(
+    ("adjacency", "error", "message"),
+    [
+        (
+            np.zeros((2, 3)),
+            ValueError,
+            r"must be square, got \(2, 3\): scikit-learn splits X by rows\. "
+            r"Pass Graph\(adjacency, X\)",
+        ),
+        (sp.csr_array((3, 2)), ValueError, r"must be square, got \(3, 2\)"),
+        (np.zeros((0, 0)), ValueError, "the graph is empty.*expected at least 1 node"),
+        (np.zeros(3), TypeError, r"2-D array, got ndarray\. Convert other graphs by as_graph"),
+        (np.zeros((2, 2, 2)), TypeError, "2-D array, got ndarray"),
+        ("ab", TypeError, "got str"),
+        (None, TypeError, "got NoneType"),
+        (Graph([[0]]), TypeError, "got Graph"),
+        (np.eye(2) * 1j, TypeError, "must be real numbers, got dtype complex128"),
+        (sp.eye_array(2) * 1j, TypeError, "must be real numbers, got dtype complex128"),
+        (np.array([["a", "b"]] * 2), TypeError, "must be real numbers, got dtype <U1"),
+        (np.eye(2, dtype=object), TypeError, "must be real numbers, got dtype object"),
+        (coo([np.nan], [0], [1]), ValueError, "must be finite, got NaN or infinity"),
+        ([[0, np.inf], [0, 0]], ValueError, "must be finite"),
+        ([[0, -1], [0, 0]], ValueError, r"must be >= 0, got -1.*pass abs\(adjacency\)"),
+    ],
+)
+def test_wrong_adjacency_is_refused(adjacency, error, message):
+    with pytest.raises(error, match=message):
+        Graph(adjacency)
+
+
+# Features and names
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("kind", ["array", "matrix"])
+def test_sparse_features_stay_sparse(fmt, kind):
+    dense = np.arange(2.0 * N).reshape(N, 2)
+    X = Graph(ring(), getattr(sp, f"{fmt}_{kind}")(dense)).X
+    assert isinstance(X, sp.csr_array)
+    assert_array_equal(X.toarray(), dense)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [
+        (np.float32, np.float32),
+        (np.float64, np.float64),
+        (np.float16, np.float32),
+        (np.int64, np.float32),
+        (bool, np.float32),
+    ],
+)
+def test_features_become_floats(dtype, kept):
+    given = np.eye(N, dtype=dtype)
+    graph = Graph(ring(), given)
+    assert graph.X.dtype == kept
+    assert_array_equal(graph.X, np.eye(N))
+    assert graph.features is graph.X
+
+
+def test_data_frame_columns_are_feature_names():
+    frame = pd.DataFrame({"age": np.arange(N), "size": 1.5}, index=list("uvwxyz"))
+    graph = Graph(ring(), frame)
+    assert graph.feature_names.tolist() == ["age", "size"]
+    assert graph[[0]].feature_names.tolist() == ["age", "size"]
+    assert_array_equal(graph.X[:, 0], np.arange(N))
+
+
+def test_feature_names_need_all_columns_to_be_strings():
+    assert Graph(ring(), pd.DataFrame(np.ones((N, 2)))).feature_names is None
+    assert Graph(ring(), np.ones((N, 2))).feature_names is None
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.ones((N - 1, 2)), "X has 5 rows, but the adjacency has 6 nodes.*one row of features"),
+        (sp.csr_array((N + 1, 2)), "X has 7 rows, but the adjacency has 6 nodes"),
+        (np.full((N, 1), np.nan), "Input X contains NaN"),
+        (sp.csr_array(np.full((N, 1), np.inf)), "Input X contains infinity"),
+        (np.ones(N), "Expected 2D array, got 1D array"),
+        (np.ones((N, 0)), r"0 feature\(s\)"),
+        (np.array([["a"]] * N), "could not convert string to float"),
+        (np.ones((N, 1)) * 1j, "Complex data not supported"),
+    ],
+)
+def test_wrong_features_are_refused(X, message):
+    with pytest.raises(ValueError, match=message):
+        Graph(ring(), X)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a"], "node_names has 1 entries, but the graph has 6 nodes"),
+        (list("abcdea"), "node_names must be unique"),
+    ],
+)
+def test_wrong_names_are_refused(names, message):
+    with pytest.raises(ValueError, match=message):
+        Graph(ring(), node_names=names)
+
+
+# Structural features of graphs without features
+
+
+def two_parts(n_isolated=0):
+    """Two cliques of five nodes, and isolated nodes."""
+    n = 10 + n_isolated
+    dense = np.zeros((n, n))
+    dense[:5, :5] = dense[5:10, 5:10] = 1
+    np.fill_diagonal(dense, 0)
+    return dense
+
+
+@pytest.mark.parametrize(
+    "adjacency",
+    [
+        pytest.param(two_parts(), id="cliques"),
+        pytest.param(two_parts(n_isolated=3), id="isolated nodes"),
+        pytest.param(np.triu(two_parts()), id="directed"),
+        pytest.param(np.zeros((4, 4)), id="no edges"),
+        pytest.param(np.zeros((1, 1)), id="one node"),
+        pytest.param(two_parts() * 1e6, id="large weights"),
+        pytest.param(np.roll(np.eye(80), 1, axis=1), id="more nodes than features"),
+    ],
+)
+def test_structural_features_are_finite_and_repeatable(adjacency):
+    graph, again = Graph(adjacency), Graph(sp.csr_array(adjacency))
+    assert graph.X is None
+    assert np.isfinite(graph.features).all()
+    assert graph.features.shape == graph.shape
+    assert_array_equal(graph.features, again.features)
+    assert graph[:1].shape == (1, graph.features.shape[1])
+    assert graph[:1].features is graph.features
+
+
+def test_structural_features_tell_communities_and_degrees():
+    features = Graph(two_parts(n_isolated=2)).features
+    scale = np.abs(features).max()
+    assert_allclose(features[0], features[4], atol=0.2 * scale)
+    assert np.linalg.norm(features[0] - features[5]) > 0.5 * scale
+    assert features[0, -1] > features[-1, -1]
+
+
+def test_structural_features_do_not_touch_the_global_seed():
+    np.random.seed(3)  # noqa: NPY002
+    expected = np.random.rand()  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002
+    assert Graph(two_parts()).features.shape[0] == 10
+    assert np.random.rand() == expected  # noqa: NPY002
