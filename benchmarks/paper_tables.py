@@ -121,7 +121,7 @@ def table(rows, graphs, backbones):
     rows = choose_fixed(rows)
     methods = ["teacher", "FT", "LTD frozen", "LTD", "LTD scalable"]
     lines = [
-        "| graph | backbone | splits | " + " | ".join(methods) + " | LTD − FT | p | published |",
+        "| graph | backbone | splits | " + " | ".join(methods) + " | LTD - FT | p | published |",
         "|---" * (len(methods) + 6) + "|",
     ]
     for graph in graphs:

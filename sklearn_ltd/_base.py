@@ -16,7 +16,7 @@ from ._backbones import BACKBONES, GraphTensors, make_backbone
 from ._convert import as_graph
 from ._torch import load_module_state, module_state, prediction_device
 from ._train import predict_logits, run_epochs
-from .model_selection import ROLES, draw_roles, encode_labels, is_unlabeled
+from .model_selection import ROLES, as_labels, draw_roles, encode_labels, is_unlabeled
 
 
 @dataclass
@@ -339,7 +339,7 @@ def align_labels(y, graph):
     elif hasattr(y, "to_numpy"):
         y = y.to_numpy()
     else:
-        y = np.asarray(y)
+        y = as_labels(y)
     y = column_or_1d(y, warn=True)
     if len(y) != len(graph):
         raise ValueError(
@@ -432,9 +432,10 @@ def _check_mask(labeled_mask, n):
 def _check_labels(y):
     labeled = ~is_unlabeled(y)
     if not labeled.any():
+        what = "NaN only" if y.dtype.kind == "f" else "no label"
         raise ValueError(
-            f"no node is labelled: all {len(y)} entries of y are -1, None or NaN (or outside "
-            "labeled_mask). Pass the known labels."
+            f"Input y contains {what}: all {len(y)} entries are -1, None or NaN, or left out by "
+            "labeled_mask or role. Pass the known labels."
         )
     known = y[labeled]
     assert_all_finite(known, input_name="y")

@@ -43,7 +43,7 @@ def as_graph(obj):
         return Graph(obj)
     if isinstance(obj, tuple) and len(obj) == 2:
         return Graph(*obj)
-    if hasattr(obj, "edge_index"):
+    if hasattr(obj, "edge_index") or hasattr(obj, "edge_index_dict"):
         return Graph.from_pyg(obj)
     raise TypeError(_explain(obj))
 
@@ -96,6 +96,8 @@ def _node_attribute(G, X):
     if X is None:
         return None
     attributes = [X] if isinstance(X, str) else list(X)
+    if not attributes:
+        raise ValueError("X names no node attribute, got []. Pass X=None for no features.")
     if X == "x" and not any("x" in data for _, data in G.nodes(data=True)):
         return None
     rows = []
@@ -113,7 +115,12 @@ def _node_attribute(G, X):
             f"the node attribute {X!r} must have one length, got lengths {lengths[0]} to "
             f"{lengths[-1]}."
         )
-    return np.stack(rows)
+    matrix = np.stack(rows)
+    if matrix.dtype.kind not in "buif":
+        raise ValueError(
+            f"the node attribute {X!r} must hold numbers, got {matrix.dtype}. Encode it first."
+        )
+    return matrix
 
 
 def from_pyg(data):
@@ -138,6 +145,10 @@ def from_pyg(data):
     ):
         raise ValueError(
             f"edge_index has node numbers outside 0 .. {n_nodes - 1} (num_nodes is {n_nodes})."
+        )
+    if len(values) != len(source):
+        raise ValueError(
+            f"edge_weight or edge_attr has {len(values)} entries for {len(source)} edges."
         )
     adjacency = sp.coo_array((values, (source, target)), shape=(n_nodes, n_nodes))
     return {"adjacency": adjacency, "X": None if x is None else _features(x)}

@@ -312,7 +312,11 @@ def _check_adjacency(adjacency):
                 "adjacency must be a square scipy sparse matrix or 2-D array, got "
                 f"{type(adjacency).__name__}. Convert other graphs by as_graph(obj)."
             )
-        adjacency = sp.csr_array(np.asarray(adjacency))
+        adjacency = np.asarray(adjacency)
+        _check_weight_dtype(adjacency.dtype)
+        if adjacency.dtype == np.float16:
+            adjacency = adjacency.astype(np.float32)
+        adjacency = sp.csr_array(adjacency)
     n_rows, n_columns = adjacency.shape
     if n_rows != n_columns:
         raise ValueError(
@@ -326,12 +330,17 @@ def _check_adjacency(adjacency):
     return _canonical(adjacency)
 
 
+def _check_weight_dtype(dtype):
+    if dtype.kind not in "buif":
+        raise TypeError(f"edge weights must be real numbers, got dtype {dtype}.")
+
+
 def _canonical(adjacency):
     """CSR array of floats, sorted, without duplicates and stored zeros; copies if it must."""
-    if adjacency.dtype.kind not in "buif":
-        raise TypeError(f"edge weights must be real numbers, got dtype {adjacency.dtype}.")
+    _check_weight_dtype(adjacency.dtype)
     dtype = np.float64 if adjacency.dtype in (np.float64, np.longdouble) else np.float32
-    matrix = sp.csr_array(adjacency).astype(dtype, copy=False)
+    # Before CSR, which adds duplicates up in the dtype they have.
+    matrix = sp.csr_array(adjacency.astype(dtype, copy=False))
     if not np.isfinite(matrix.data).all():
         raise ValueError(
             "edge weights must be finite, got NaN or infinity. Use 0 (no entry) for no edge."

@@ -137,8 +137,8 @@ class KNNGraph(TransformerMixin, BaseEstimator):
     def _training_nodes(self, X):
         """The training sample that each row of `X` repeats exactly, else -1."""
         nearest = self._search.kneighbors(X, n_neighbors=1, return_distance=False)[:, 0]
-        differs = X != self.graph_.X[nearest]
-        differs = np.asarray(differs.sum(axis=1)).ravel() > 0
+        differing = (self.graph_.X[nearest] != X).sum(axis=1)
+        differs = np.asarray(differing).ravel() > 0
         return np.where(differs, -1, nearest)
 
     def _graph(self, adjacency, X):

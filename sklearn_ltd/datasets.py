@@ -1,6 +1,5 @@
 """Graphs to try things on: embedded, generated, read from files, downloaded."""
 
-import zipfile
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -192,20 +191,24 @@ def load_npz(path):
     name = str(arrays.pop("name", path.stem))
     names = arrays.pop("class_names", None)
     names = np.unique(y).astype(str) if names is None else names
-    return Bunch(
+    data = Bunch(
         graph=Graph(adjacency, X),
         y=y,
         target_names=[str(name) for name in names],
         DESCR=f"{name}, read from {path.name}.",
-        **arrays,
     )
+    clash = sorted(set(arrays) & set(data))
+    if clash:
+        raise ValueError(f"{path} has the reserved key {clash[0]!r}. Save it by another name.")
+    data.update(arrays)
+    return data
 
 
 def _read_arrays(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, AttributeError, KeyError) as error:
+    except Exception as error:  # a damaged file fails in many ways
         raise ValueError(
             f"{path} is not a readable npz file of plain arrays ({error}). Objects are never "
             "unpickled; save plain arrays by numpy.savez_compressed."
@@ -221,7 +224,7 @@ def _csr(arrays, prefix, path):
     try:
         matrix = sp.csr_array((data, indices, indptr), shape=tuple(int(n) for n in shape))
         matrix.check_format(full_check=True)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{path}: the {prefix}_* pieces are no CSR matrix ({error}).") from error
     return matrix
 

@@ -53,7 +53,7 @@ def assign_roles(y, n_train=20, n_temperature=20, n_stop=10, random_state=None):
     >>> [int((role == name).sum()) for name in ("train", "temperature", "stop")]
     [4, 4, 2]
     """
-    y = np.asarray(y)
+    y = as_labels(y)
     rng = check_random_state(random_state)
     codes, classes = encode_labels(y)
     counts = {"train": n_train, "temperature": n_temperature, "stop": n_stop}
@@ -67,12 +67,17 @@ def assign_roles(y, n_train=20, n_temperature=20, n_stop=10, random_state=None):
 
 
 def _check_class_sizes(codes, classes, needed):
-    for name, size in zip(classes, np.bincount(codes[codes >= 0], minlength=len(classes))):
+    for name, size in zip(classes.tolist(), np.bincount(codes[codes >= 0], minlength=len(classes))):
         if size < needed:
             raise ValueError(
                 f"class {name!r} has {size} labelled nodes, but n_train + n_temperature + n_stop "
                 f"= {needed}. Ask for fewer per class."
             )
+
+
+def _is_missing(value):
+    """None, NaN or pandas.NA, whose comparisons have no truth value."""
+    return value is None or type(value).__name__ == "NAType" or value != value
 
 
 def is_unlabeled(y):
@@ -82,7 +87,7 @@ def is_unlabeled(y):
     """
     y = np.asarray(y)
     if y.dtype.kind in "OUS":
-        missing = np.array([v is None or v != v for v in y.tolist()], dtype=bool)
+        missing = np.array([_is_missing(v) for v in y.tolist()], dtype=bool)
         numeric = [isinstance(v, (int, float, np.number)) for v in y[~missing].tolist()]
         if not (numeric and all(numeric)):
             return missing
@@ -92,6 +97,14 @@ def is_unlabeled(y):
     negative[~missing] = y[~missing].astype(float) == -1
     values = set(y[~missing].tolist())
     return missing if values == {-1, 1} else missing | negative
+
+
+def as_labels(y):
+    """An array of labels; a list of strings with NaN keeps the NaN."""
+    array = np.asarray(y)
+    if array.dtype.kind in "US" and not hasattr(y, "dtype"):
+        return np.asarray(y, dtype=object)
+    return array
 
 
 def encode_labels(y):
@@ -131,7 +144,7 @@ def draw_roles(codes, fractions, rng):
         free = list(members[1:])
         for name, fraction in fractions.items():
             owed[name] += fraction * len(members)
-        while free:
+        while free and owed:
             name = max(owed, key=owed.get)
             if owed[name] < 0.5:
                 break

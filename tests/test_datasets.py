@@ -349,6 +349,6 @@ def test_downloads_go_to_the_data_home_of_scikit_learn(roots, tmp_path, monkeypa
 
 @pytest.mark.parametrize("fetch", [fetch_planetoid, fetch_amazon])
 def test_unknown_names_are_refused_before_any_download(roots, fetch):
-    with pytest.raises(ValueError, match="'name' parameter of .* must be a str among"):
+    with pytest.raises(ValueError, match=r"'name' parameter of .* must be a str among"):
         fetch("facebook")
     assert roots == []

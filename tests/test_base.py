@@ -1,0 +1,648 @@
+"""What every node classifier does: labels and roles going in, predictions coming out."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier
+from sklearn_ltd.datasets import make_attributed_sbm
+from sklearn_ltd.model_selection import assign_roles
+
+pytestmark = pytest.mark.usefixtures("global_rng_untouched")
+
+BACKBONES = ("gcn", "gat", "sage", "appnp", "sgc", "mlp")
+SMALL = {"hidden_dim": 8, "max_iter": 6, "learning_rate": 0.03, "device": "cpu", "random_state": 0}
+NAMES = np.array(["ant", "bee", "cat"])
+
+
+def gnn(**params):
+    return GNNNodeClassifier(**SMALL | params)
+
+
+def ltd(**params):
+    teacher = GNNNodeClassifier(params.get("backbone", "gcn"), hidden_dim=8, max_iter=4)
+    return LTDNodeClassifier(**{"teacher": teacher, "warmup_iter": 2} | SMALL | params)
+
+
+both = pytest.mark.parametrize("make", [gnn, ltd], ids=["gnn", "ltd"])
+
+
+@pytest.fixture
+def graph(tiny):
+    return tiny.graph
+
+
+@pytest.fixture
+def y(tiny):
+    return tiny.y
+
+
+@pytest.fixture
+def named(tiny):
+    names = [f"node {i}" for i in range(80)]
+    return Graph(tiny.graph.adjacency, tiny.graph.X, node_names=names)
+
+
+@pytest.fixture
+def role(tiny):
+    return assign_roles(tiny.y, n_train=4, n_temperature=4, n_stop=3, random_state=0)
+
+
+@pytest.fixture
+def known():
+    """A mask of half the nodes."""
+    return np.random.RandomState(1).permutation(80) < 40
+
+
+def assert_same_fit(one, other, graph):
+    """Bit for bit."""
+    assert one.classes_.tolist() == other.classes_.tolist()
+    assert one.history_ == other.history_
+    assert np.array_equal(one.predict_proba(graph), other.predict_proba(graph))
+    assert (one.transduction_ == other.transduction_).all()
+
+
+# Labels
+
+
+@both
+@pytest.mark.parametrize(
+    ("encode", "kind"),
+    [
+        (lambda y: y + 5, "i"),
+        (lambda y: y.astype(np.uint8), "u"),
+        (lambda y: y * 1.0, "f"),
+        (lambda y: NAMES[y], "U"),
+        (lambda y: NAMES[y].astype(object), "U"),
+        (lambda y: NAMES[y].tolist(), "U"),
+        (lambda y: y.tolist(), "i"),
+        (lambda y: pd.Series(NAMES[y], index=range(80, 0, -1)), "U"),
+        (lambda y: pd.Series(NAMES[y]).astype("category"), "U"),
+    ],
+    ids=[
+        "ints",
+        "bytes",
+        "floats",
+        "strings",
+        "objects",
+        "list of strings",
+        "list of ints",
+        "Series",
+        "categories",
+    ],
+)
+def test_labels_come_back_as_they_were_given(make, encode, kind, graph, y):
+    plain = make().fit(graph, y)
+    clf = make().fit(graph, encode(y))
+    assert clf.classes_.dtype.kind in (kind, "O" if kind == "U" else kind)
+    classes = np.unique(np.asarray(encode(np.arange(3).repeat(27)[:80])))
+    assert (clf.predict(graph) == classes[plain.predict(graph)]).all()
+    assert (clf.transduction_ == clf.predict(graph)).all()
+    assert np.array_equal(clf.predict_proba(graph), plain.predict_proba(graph))
+    assert clf.score(graph, encode(y)) == plain.score(graph, y)
+
+
+@both
+@pytest.mark.parametrize("classes", [[False, True], [-1, 1], [-1.0, 1.0], [1, 2]], ids=str)
+def test_two_classes_of_any_coding(make, classes, graph, y):
+    labels = np.array(classes)[(y > 0).astype(int)]
+    clf = make().fit(graph, labels)
+    assert clf.classes_.tolist() == classes
+    decision = clf.decision_function(graph)
+    assert decision.shape == (80,)
+    assert (clf.predict(graph) == clf.classes_[(decision > 0).astype(int)]).all()
+    np.testing.assert_allclose(1 / (1 + np.exp(-decision)), clf.predict_proba(graph)[:, 1])
+
+
+@both
+@pytest.mark.parametrize(
+    ("hide", "strings"),
+    [
+        (lambda y, known: np.where(known, y, -1), False),
+        (lambda y, known: np.where(known, y, -1.0), False),
+        (lambda y, known: np.where(known, y, np.nan), False),
+        (lambda y, known: [v if k else None for v, k in zip(y.tolist(), known)], False),
+        (lambda y, known: [v if k else -1 for v, k in zip(y.tolist(), known)], False),
+        (lambda y, known: np.where(known, NAMES[y], None), True),
+        (lambda y, known: [v if k else None for v, k in zip(NAMES[y].tolist(), known)], True),
+        (lambda y, known: [v if k else np.nan for v, k in zip(NAMES[y].tolist(), known)], True),
+        (lambda y, known: pd.Series(NAMES[y]).where(known), True),
+        (lambda y, known: pd.Series(y).where(known), False),
+        (lambda y, known: pd.Series(y, dtype="Int64").where(known), False),
+        (lambda y, known: pd.Series(NAMES[y], dtype="string").where(known), True),
+        (lambda y, known: pd.Series(NAMES[y]).where(known).astype("category"), True),
+    ],
+    ids=[
+        "-1",
+        "-1.0",
+        "NaN",
+        "list with None",
+        "list with -1",
+        "strings and None",
+        "list of strings and None",
+        "list of strings and NaN",
+        "Series of strings",
+        "Series of floats",
+        "Series of Int64 with NA",
+        "Series of string with NA",
+        "categories with NaN",
+    ],
+)
+def test_unlabelled_nodes_are_left_out(make, hide, strings, graph, y, known):
+    clf = make().fit(graph, hide(y, known))
+    labels = NAMES[y] if strings else y
+    expected = make().fit(graph[known], labels[known])
+    assert_same_fit(clf, expected, graph)
+
+
+@both
+def test_minus_one_is_no_class_beside_more_than_one_other_value(make, graph, y):
+    assert make().fit(graph, y - 1).classes_.tolist() == [0, 1]
+
+
+@both
+def test_labels_keyed_by_node_name(make, named, y):
+    expected = make().fit(named, y)
+    shuffled = np.random.RandomState(0).permutation(80)
+    series = pd.Series(y, index=named.node_names)
+    assert_same_fit(make().fit(named, series.iloc[shuffled]), expected, named)
+    by_name = dict(zip(named.node_names[shuffled].tolist(), y[shuffled].tolist()))
+    assert_same_fit(make().fit(named, by_name), expected, named)
+
+
+@both
+def test_score_of_labels_keyed_by_node_name(make, named, y):
+    clf = make().fit(named, y)
+    view, expected = named[::2], clf.score(named[::2], y[::2])
+    assert clf.score(view, dict(zip(named.node_names.tolist(), y.tolist()))) == expected
+    assert clf.score(view, pd.Series(y, index=named.node_names)[::-1]) == expected
+    assert clf.score(view, y[::2].astype(object)) == expected
+
+
+@both
+def test_nodes_missing_from_a_dict_are_unlabelled(make, named, y, known):
+    by_name = dict(zip(named.node_names[known].tolist(), NAMES[y[known]].tolist()))
+    clf = make().fit(named, by_name)
+    assert_same_fit(clf, make().fit(named[known], NAMES[y[known]]), named)
+    series = pd.Series(by_name)
+    assert_same_fit(make().fit(named, series), clf, named)
+
+
+@both
+def test_dict_of_all_labels_on_a_view_reads_only_the_view(make, named, y, known):
+    by_name = dict(zip(named.node_names.tolist(), y.tolist()))
+    clf = make().fit(named[known], by_name)
+    assert_same_fit(clf, make().fit(named[known], y[known]), named)
+
+
+@both
+def test_series_on_a_graph_without_names_is_positional(make, graph, y):
+    series = pd.Series(y, index=np.random.RandomState(0).permutation(80))
+    assert_same_fit(make().fit(graph, series), make().fit(graph, y), graph)
+
+
+# Selections and roles
+
+
+@both
+def test_labeled_mask_is_sugar_for_the_view(make, graph, y, known):
+    expected = make().fit(graph[known], y[known])
+    assert_same_fit(make().fit(graph, y, known), expected, graph)
+    assert_same_fit(make().fit(graph, y, known.tolist()), expected, graph)
+    assert_same_fit(make().fit(graph, y, np.flatnonzero(known)), expected, graph)
+    assert_same_fit(make().fit(graph, y, labeled_mask=np.flatnonzero(known)), expected, graph)
+
+
+@both
+def test_labeled_mask_counts_along_the_view(make, graph, y, known):
+    clf = make().fit(graph[20:], y[20:], known[20:])
+    nodes = 20 + np.flatnonzero(known[20:])
+    assert_same_fit(clf, make().fit(graph[nodes], y[nodes]), graph)
+
+
+@both
+def test_roles_follow_the_labeled_mask_and_the_view(make, graph, y, role):
+    expected = make().fit(graph, y, role=role)
+    used = np.flatnonzero(role != "")
+    assert_same_fit(make().fit(graph[used], y[used], role=role[used]), expected, graph)
+    everywhere = np.where(role == "", "train", role)
+    assert_same_fit(make().fit(graph, y, role != "", role=everywhere), expected, graph)
+    as_objects = [r or None for r in role.tolist()]
+    assert_same_fit(make().fit(graph, y, role=as_objects), expected, graph)
+
+
+@both
+def test_nodes_selected_twice_count_once(make, graph, y, known):
+    nodes = np.flatnonzero(known)
+    twice = np.concatenate([nodes, nodes[:5]])
+    assert_same_fit(make().fit(graph[twice], y[twice]), make().fit(graph[nodes], y[nodes]), graph)
+
+
+@both
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_labels_outside_the_roles_are_never_read(make, backbone, graph, y, role):
+    garbled = y.copy()
+    hidden = np.flatnonzero(role == "")
+    garbled[hidden] = np.random.RandomState(3).choice([-1, 0, 1, 2, 99], len(hidden))
+    assert (garbled != y).any()
+    one = make(backbone=backbone).fit(graph, y, role=role)
+    other = make(backbone=backbone).fit(graph, garbled, role=role)
+    assert_same_fit(one, other, graph)
+
+
+@both
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_labels_outside_the_mask_are_never_read(make, backbone, graph, y, known):
+    garbled = y.copy()
+    garbled[~known] = np.random.RandomState(3).choice([-1, 0, 1, 2, 99], (~known).sum())
+    one = make(backbone=backbone).fit(graph, y, known)
+    other = make(backbone=backbone).fit(graph, garbled, known)
+    assert_same_fit(one, other, graph)
+
+
+@both
+@pytest.mark.parametrize("name", ["train", "temperature", "stop"])
+def test_labels_of_every_role_are_read(make, name, graph, y, role):
+    changed = y.copy()
+    node = np.flatnonzero(role == name)[0]
+    changed[node] = (y[node] + 1) % 3
+    one = make().fit(graph, y, role=role)
+    other = make().fit(graph, changed, role=role)
+    assert one.history_ != other.history_
+    if name == "train":
+        assert not np.array_equal(one.predict_proba(graph), other.predict_proba(graph))
+
+
+@both
+def test_two_labels_per_class_are_enough(make, graph, y):
+    nodes = np.concatenate([np.flatnonzero(y == c)[:2] for c in range(3)])
+    proba = make().fit(graph[nodes], y[nodes]).predict_proba(graph)
+    assert proba.shape == (80, 3)
+    assert np.isfinite(proba).all()
+
+
+# Predictions
+
+
+@both
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_predictions_agree_with_each_other(make, backbone, graph, y, known):
+    clf = make(backbone=backbone).fit(graph[known], y[known])
+    proba = clf.predict_proba(graph)
+    assert proba.shape == (80, 3)
+    assert np.isfinite(proba).all()
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    np.testing.assert_allclose(np.exp(clf.predict_log_proba(graph)), proba)
+    decision = clf.decision_function(graph)
+    assert decision.shape == (80, 3)
+    assert (clf.classes_[decision.argmax(1)] == clf.predict(graph)).all()
+    assert (clf.transduction_ == clf.predict(graph)).all()
+    width = 3 if backbone == "sgc" else 8
+    assert clf.transform(graph).shape == (80, width)
+    view = graph[[70, 3, 3, 41]]
+    for method in ("predict", "predict_proba", "decision_function", "transform"):
+        rows = getattr(clf, method)(view)
+        assert np.array_equal(rows, getattr(clf, method)(graph)[[70, 3, 3, 41]])
+
+
+@both
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_sparse_features_and_any_depth(make, backbone, n_layers, graph, y):
+    sparse = Graph(graph.adjacency, sp.csr_array(graph.X))
+    clf = make(backbone=backbone, n_layers=n_layers, max_iter=3).fit(sparse, y)
+    assert np.isfinite(clf.predict_proba(sparse)).all()
+    dense = clf.predict_proba(graph)
+    np.testing.assert_allclose(clf.predict_proba(sparse), dense, atol=1e-5)
+    np.testing.assert_allclose(clf.transform(sparse), clf.transform(graph), atol=1e-5)
+
+
+@both
+def test_score_is_the_accuracy(make, graph, y, known):
+    clf = make().fit(graph[known], y[known])
+    assert clf.score(graph[~known], y[~known]) == (clf.predict(graph) == y)[~known].mean()
+    weight = known + 1.0
+    expected = np.average(clf.predict(graph) == y, weights=weight)
+    assert clf.score(graph, y, sample_weight=weight) == pytest.approx(expected)
+
+
+@both
+@pytest.mark.parametrize("unlabelled", [-1, np.nan, None])
+def test_unlabelled_nodes_are_never_scored(make, unlabelled, graph, y, known):
+    clf = make().fit(graph[known], y[known])
+    partly = np.where(known, y, unlabelled)
+    with pytest.raises(ValueError, match=r"40 of 80 nodes are unlabelled.*score\(graph\[mask\]"):
+        clf.score(graph, partly)
+    assert clf.score(graph[known], partly[known].astype(int)) >= 0
+
+
+@both
+def test_score_of_minus_one_that_is_a_class(make, graph, y):
+    labels = np.where(y > 0, 1, -1)
+    clf = make().fit(graph, labels)
+    negative = np.flatnonzero(labels == -1)
+    assert 0 <= clf.score(graph[negative], labels[negative]) <= 1
+
+
+@both
+def test_another_graph_with_the_same_features(make, graph, y):
+    clf = make().fit(graph[:50].induced(), y[:50])
+    copy = Graph(graph.adjacency.copy(), graph.X.copy())
+    assert np.array_equal(clf.predict_proba(copy), clf.predict_proba(graph))
+    other = make_attributed_sbm(n_nodes=33, n_classes=3, n_features=12, random_state=5).graph
+    proba = clf.predict_proba(other)
+    assert proba.shape == (33, 3)
+    assert np.isfinite(proba).all()
+
+
+@both
+def test_mlp_student_needs_no_edges(make, graph, y):
+    clf = make(backbone="mlp").fit(graph, y)
+    no_edges = Graph(sp.csr_array((80, 80)), graph.X)
+    assert np.array_equal(clf.predict_proba(no_edges), clf.predict_proba(graph))
+
+
+@both
+def test_without_features_only_the_training_graph_can_be_predicted(make, graph, y):
+    bare = Graph(graph.adjacency)
+    clf = make().fit(bare[:60], y[:60])
+    assert np.isfinite(clf.predict_proba(bare[60:])).all()
+    assert clf.predict(Graph(graph.adjacency.copy())[60:]).shape == (20,)
+    permuted = np.random.RandomState(0).permutation(80)
+    with pytest.raises(ValueError, match="without node features.*another graph"):
+        clf.predict(Graph(graph.adjacency[permuted][:, permuted]))
+    with pytest.raises(ValueError, match="12 features.*no features"):
+        clf.predict(graph)
+
+
+@both
+def test_feature_names_are_kept_and_compared(make, graph, y):
+    columns = [f"f{i}" for i in range(12)]
+    frame = pd.DataFrame(graph.X, columns=columns)
+    clf = make().fit(Graph(graph.adjacency, frame), y)
+    assert clf.feature_names_in_.tolist() == columns
+    assert clf.n_features_in_ == 12
+    with pytest.raises(ValueError, match="feature names.*Reorder"):
+        clf.predict(Graph(graph.adjacency, frame[columns[::-1]]))
+    clf.fit(graph, y)
+    assert not hasattr(clf, "feature_names_in_")
+
+
+# Fitting
+
+
+@both
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_same_seed_same_model_bit_for_bit(make, backbone, graph, y):
+    one, other = make(backbone=backbone), make(backbone=backbone)
+    assert_same_fit(one.fit(graph, y), other.fit(graph, y), graph)
+    different = make(backbone=backbone, random_state=1).fit(graph, y)
+    assert not np.array_equal(different.predict_proba(graph), one.predict_proba(graph))
+
+
+@both
+def test_the_global_torch_seed_does_not_matter(make, graph, y):
+    expected = make().fit(graph, y)
+    with torch.random.fork_rng():
+        torch.manual_seed(123)
+        assert_same_fit(make().fit(graph, y), expected, graph)
+
+
+@both
+def test_random_state_may_be_an_instance(make, graph, y):
+    one = make(random_state=np.random.RandomState(7)).fit(graph, y)
+    other = make(random_state=np.random.RandomState(7)).fit(graph, y)
+    assert_same_fit(one, other, graph)
+
+
+@both
+def test_random_state_none_draws_from_numpy(make, graph, y):
+    before = np.random.get_state()  # noqa: NPY002
+    try:
+        one, other = (make(random_state=None).fit(graph, y) for _ in range(2))
+        assert one.history_ != other.history_
+        np.random.set_state(before)  # noqa: NPY002
+        assert_same_fit(make(random_state=None).fit(graph, y), one, graph)
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+
+
+@both
+def test_repeated_fit_starts_afresh(make, graph, y):
+    other = make_attributed_sbm(n_nodes=60, n_classes=2, n_features=5, random_state=1)
+    clf = make().fit(other.graph, other.y)
+    clf.predict(other.graph)
+    clf.fit(graph, y)
+    assert clf.n_features_in_ == 12
+    assert_same_fit(clf, make().fit(graph, y), graph)
+
+
+@both
+def test_fit_returns_self_and_leaves_its_inputs_alone(make, graph, y, role):
+    X, adjacency = graph.X.copy(), graph.adjacency.copy()
+    labels, roles = y.copy(), role.copy()
+    clf = make()
+    params = clf.get_params(deep=False)
+    assert clf.fit(graph, labels, role=roles) is clf
+    assert np.array_equal(graph.X, X)
+    assert (graph.adjacency != adjacency).nnz == 0
+    assert np.array_equal(labels, y)
+    assert np.array_equal(roles, role)
+    after = clf.get_params(deep=False)
+    assert all(after[name] is value for name, value in params.items())
+
+
+@both
+def test_parameters_can_be_set_and_cloned(make, graph, y):
+    clf = make().fit(graph, y)
+    clf.set_params(hidden_dim=5, dropout=0.1)
+    copy = clone(clf)
+    assert copy.get_params()["hidden_dim"] == 5
+    assert copy.dropout == 0.1
+    with pytest.raises(NotFittedError):
+        check_is_fitted(copy)
+    assert copy.fit(graph, y).transform(graph).shape == (80, 5)
+
+
+@both
+def test_history_has_a_record_of_floats_per_epoch(make, graph, y):
+    clf = make(max_iter=9).fit(graph, y)
+    assert len(clf.history_) == clf.n_iter_ <= 9
+    assert 1 <= clf.best_iter_ <= clf.n_iter_
+    losses = {"loss"}
+    if make is ltd:
+        losses |= {"evaluation_loss", "temperature_mean", "temperature_negative"}
+    for record in clf.history_:
+        assert set(record) == losses | {"stop_accuracy", "stop_loss"}
+        assert all(type(value) is float for value in record.values())
+        assert np.isfinite(list(record.values())).all()
+
+
+@both
+@pytest.mark.parametrize("backbone", ["gcn", "gat"])
+def test_early_stopping_restores_the_best_epoch(make, backbone, graph, y, role):
+    params = {"backbone": backbone, "learning_rate": 0.3}
+    clf = make(**params, max_iter=15, n_iter_no_change=4).fit(graph, y, role=role)
+    assert clf.best_iter_ < clf.n_iter_
+    assert clf.n_iter_ == min(clf.best_iter_ + 4, 15)
+    exactly = make(**params, max_iter=clf.best_iter_, n_iter_no_change=1000)
+    exactly.fit(graph, y, role=role)
+    assert np.array_equal(exactly.predict_proba(graph), clf.predict_proba(graph))
+    if make is ltd:
+        assert np.array_equal(exactly.temperatures_, clf.temperatures_)
+    best = clf.history_[clf.best_iter_ - 1]
+    accuracy = clf.score(graph[role == "stop"], y[role == "stop"])
+    assert best["stop_accuracy"] == pytest.approx(accuracy)
+    assert accuracy == pytest.approx(max(record["stop_accuracy"] for record in clf.history_))
+
+
+@both
+def test_without_validation_fraction_all_epochs_run(make, graph, y):
+    clf = make(validation_fraction=0, n_iter_no_change=1).fit(graph, y)
+    assert clf.n_iter_ == clf.best_iter_ == 6
+
+
+@both
+def test_without_stop_role_all_epochs_run(make, graph, y, role):
+    role = np.where(role == "stop", "", role)
+    clf = make(n_iter_no_change=1).fit(graph, y, role=role)
+    assert clf.n_iter_ == clf.best_iter_ == 6
+
+
+@both
+def test_class_weight_favours_a_class(make, graph, y, role):
+    labels = NAMES[y]
+    role = np.where(role == "stop", "", role)
+    plain = make().fit(graph, labels, role=role)
+    weighted = make(class_weight={"bee": 50.0}).fit(graph, labels, role=role)
+    assert weighted.predict_proba(graph)[:, 1].mean() > plain.predict_proba(graph)[:, 1].mean()
+
+
+@both
+def test_balanced_class_weight_helps_the_rare_class(make, graph, y):
+    nodes = np.concatenate([np.flatnonzero(y == 0)[:6], np.flatnonzero(y != 0)])
+    role = np.resize(["train", "temperature"], len(nodes))
+    plain = make().fit(graph[nodes], y[nodes], role=role)
+    balanced = make(class_weight="balanced").fit(graph[nodes], y[nodes], role=role)
+    assert balanced.predict_proba(graph)[:, 0].mean() > plain.predict_proba(graph)[:, 0].mean()
+
+
+@both
+def test_verbose_prints_losses(make, graph, y, capsys):
+    make(verbose=0).fit(graph, y)
+    assert capsys.readouterr().out == ""
+    clf = make(verbose=1).fit(graph, y)
+    few = capsys.readouterr().out
+    assert type(clf).__name__ in few
+    assert "loss" in few
+    make(verbose=2).fit(graph, y)
+    assert len(capsys.readouterr().out.splitlines()) == 6 > len(few.splitlines())
+
+
+# Devices and networks of one's own
+
+
+@both
+def test_pickled_model_predicts_the_same(make, graph, y):
+    clf = make().fit(graph, y)
+    before = pickle.dumps(clf)
+    expected = clf.predict_proba(graph)
+    assert len(pickle.dumps(clf)) == len(before), "caches are pickled"
+    assert np.array_equal(pickle.loads(before).predict_proba(graph), expected)
+
+
+@both
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_cuda_gives_what_the_cpu_gives(make, backbone, graph, y, monkeypatch):
+    params = {"backbone": backbone, "dropout": 0.0, "max_iter": 1, "learning_rate": 1e-4}
+    clf = make(**params, device="cuda").fit(graph, y)
+    on_gpu = clf.predict_proba(graph)
+    assert np.isfinite(on_gpu).all()
+    np.testing.assert_allclose(on_gpu.sum(axis=1), 1)
+    stored = pickle.dumps(clf)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    loaded = pickle.loads(stored)
+    np.testing.assert_allclose(loaded.predict_proba(graph), on_gpu, atol=1e-4)
+
+
+@both
+def test_model_travels_to_a_machine_without_its_device(make, graph, y):
+    clf = make().fit(graph, y)
+    expected = clf.predict_proba(graph)
+    stored = pickle.loads(pickle.dumps(clf))
+    stored.device = "cuda:77"
+    assert np.array_equal(stored.predict_proba(graph), expected)
+
+
+def pyg_gcn(n_features, n_classes):
+    from torch_geometric.nn.models import GCN
+
+    return GCN(n_features, 8, 2, n_classes)
+
+
+class Weighted(torch.nn.Module):
+    """Sums over incoming edges, by their weights."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.hidden = torch.nn.Linear(n_features, 7)
+        self.out = torch.nn.Linear(7, n_classes)
+
+    def forward(self, x, edge_index, edge_weight):
+        source, target = edge_index
+        h = self.hidden(x).relu()
+        messages = h[source] * edge_weight.unsqueeze(1)
+        return self.out(h + torch.zeros_like(h).index_add(0, target, messages))
+
+
+class Unweighted(Weighted):
+    def forward(self, x, edge_index):
+        return super().forward(x, edge_index, torch.ones(edge_index.shape[1]))
+
+
+@both
+@pytest.mark.parametrize(
+    ("backbone", "width"),
+    [
+        (pyg_gcn, 8),
+        (lambda n_features, n_classes: pyg_gcn(n_features, n_classes), 8),
+        (Weighted, 7),
+        (Unweighted, 7),
+    ],
+    ids=["function", "lambda", "class with edge_weight", "class without"],
+)
+def test_network_of_ones_own(make, backbone, width, graph, y):
+    clf = make(backbone=backbone, teacher="mlp") if make is ltd else make(backbone=backbone)
+    clf.fit(graph, y)
+    proba = clf.predict_proba(graph)
+    assert proba.shape == (80, 3)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    assert clf.transform(graph).shape == (80, width)
+    assert np.array_equal(clone(clf).fit(graph, y).predict_proba(graph), proba)
+
+
+@both
+def test_network_of_ones_own_learns_and_is_pickled(make, graph, y):
+    params = {"backbone": pyg_gcn, "max_iter": 15, "learning_rate": 0.05}
+    clf = make(**params).fit(graph[:60], y[:60])
+    assert clf.score(graph[:60], y[:60]) > 0.6
+    loaded = pickle.loads(pickle.dumps(clf))
+    assert np.array_equal(loaded.predict_proba(graph), clf.predict_proba(graph))
+
+
+@both
+def test_edge_weights_reach_a_network_that_asks_for_them(make, graph, y):
+    heavy = Graph(graph.adjacency * 3, graph.X)
+    clf = make(backbone=Weighted).fit(graph, y)
+    assert not np.allclose(clf.predict_proba(heavy), clf.predict_proba(graph))
+    clf = make(backbone=Unweighted).fit(graph, y)
+    assert np.array_equal(clf.predict_proba(heavy), clf.predict_proba(graph))
