@@ -159,15 +159,13 @@ class GCN(_Stack):
 class _SAGELayer(nn.Module):
     def __init__(self, n_in, n_out):
         super().__init__()
-        self.neighbors = _Linear(n_in, n_out)
+        self.neighbors = _Linear(n_in, n_out, bias=False)
         self.root = _Linear(n_in, n_out, bias=False)
+        self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, h, graph):
         # The mean is linear, so that it can follow the (narrowing) weights.
-        mean = graph.mean @ F.linear(h, self.neighbors.weight) if torch.is_tensor(h) else None
-        if mean is None:
-            mean = graph.mean @ (h @ self.neighbors.weight.t())
-        return mean + self.neighbors.bias + self.root(h)
+        return graph.mean @ self.neighbors(h) + self.bias + self.root(h)
 
 
 class GraphSAGE(_Stack):
@@ -224,7 +222,8 @@ class SGC(_Backbone):
 
     def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
         super().__init__()
-        self.linear = _Linear(n_features, n_classes)
+        self.linear = _Linear(n_features, n_classes, bias=False)
+        self.bias = nn.Parameter(torch.zeros(n_classes))
         self.n_hops = n_layers
         self.dropout = dropout
 
@@ -233,7 +232,7 @@ class SGC(_Backbone):
         z = self.linear(_dropout(graph.x, self.dropout, self.training))
         for _ in range(self.n_hops):
             z = graph.symmetric @ z
-        return z
+        return z + self.bias
 
     def classify(self, h, graph):
         return h

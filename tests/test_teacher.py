@@ -1,5 +1,6 @@
 """Every kind of teacher: who is fitted on what, who is warned of, what comes out."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -32,8 +33,8 @@ NAMES = np.array(["ant", "bee", "cat"])
 WARNING = r"^the teacher is .*(already|has seen).*scores are too good"
 
 
-def gnn(**params):
-    return GNNNodeClassifier(**SMALL | params)
+def gnn(backbone="gcn", **params):
+    return GNNNodeClassifier(backbone, **SMALL | params)
 
 
 def forest():
@@ -68,7 +69,7 @@ def role(tiny):
 
 
 UNFITTED = {
-    "GNN": lambda: gnn(backbone="sage", dropout=0.1),
+    "GNN": lambda: gnn("sage", dropout=0.1),
     "second generation": lambda: ltd(gnn(), random_state=None),
     "forest": forest,
     "logistic regression": LogisticRegression,
@@ -114,9 +115,9 @@ FITTED = {
     "frozen forest": lambda graph, y: FrozenEstimator(
         forest().set_params(random_state=0).fit(graph.X, y)
     ),
-    "search": lambda graph, y: GridSearchCV(
-        gnn(random_state=0), {"hidden_dim": [4]}, cv=2
-    ).fit(graph, y),
+    "search": lambda graph, y: GridSearchCV(gnn(random_state=0), {"hidden_dim": [4]}, cv=2).fit(
+        graph, y
+    ),
     "module": lambda graph, y: Propagation(),
     "array": lambda graph, y: module_logits(graph),
     "integers": lambda graph, y: 3 * np.eye(3, dtype=int)[y],
@@ -198,9 +199,7 @@ def test_teacher_of_sparse_features_gets_them_sparse(make, graph, y):
     sparse = Graph(graph.adjacency, sp.csr_array(np.where(graph.X > 0.5, graph.X, 0)))
     clf = ltd(Spy()).fit(sparse, y)
     assert sp.issparse(seen[0])
-    np.testing.assert_allclose(
-        clf.teacher_proba_, clf.teacher_.predict_proba(sparse.X), atol=1e-5
-    )
+    np.testing.assert_allclose(clf.teacher_proba_, clf.teacher_.predict_proba(sparse.X), atol=1e-5)
 
 
 def test_teacher_of_features_on_a_graph_without_them(graph, y):
@@ -219,9 +218,10 @@ def test_distilling_from_an_oracle_beats_distilling_from_noise(graph, y):
     few = np.concatenate([np.flatnonzero(y == c)[:3] for c in range(3)])
     oracle = 5.0 * np.eye(3)[y]
     noise = np.random.RandomState(0).permutation(oracle)
+    plain = {"dropout": 0.0, "weight_decay": 0.0, "validation_fraction": 0}
     scores = [
         fit_quietly(
-            ltd(t, backbone="mlp", max_iter=15, learning_rate=0.05, temperature=1.0, dropout=0.0),
+            ltd(t, backbone="mlp", max_iter=40, learning_rate=0.1, temperature=1.0, **plain),
             graph[few],
             y[few],
         ).score(graph, y)
@@ -310,9 +310,8 @@ def test_node_classifier_as_teacher_gets_the_roles(graph, y, role, monkeypatch):
     assert np.array_equal(roles, role[nodes])
 
 
-@pytest.mark.parametrize("second", [False, True], ids=["GNN", "second generation"])
-def test_stop_labels_only_stop_a_node_classifier(second, graph, y, role):
-    teacher = ltd(gnn()) if second else gnn()
+def test_stop_labels_only_stop_a_node_classifier(graph, y, role):
+    teacher = gnn()
     changed = y.copy()
     stop = np.flatnonzero(role == "stop")
     changed[stop] = (y[stop] + 1) % 3
@@ -376,9 +375,10 @@ def test_fitted_teacher_is_left_alone(make, graph, y):
         fit_quietly(clf, graph[:50], (y[:50] + 1) % 3)
         assert np.array_equal(teacher.predict_proba(data), before)
     else:
-        before = np.array(teacher.detach() if torch.is_tensor(teacher) else teacher)
+        before = teacher.tolist() if hasattr(teacher, "tolist") else copy.deepcopy(teacher)
         fit_quietly(clf, graph, y)
-        assert np.array_equal(teacher.detach() if torch.is_tensor(teacher) else teacher, before)
+        after = teacher.tolist() if hasattr(teacher, "tolist") else teacher
+        assert after == before
     assert clf.teacher is teacher
 
 
@@ -389,7 +389,7 @@ def test_read_only_logits_are_fine(graph, y):
 
 
 def test_cloning_unfits_a_teacher_unless_it_is_frozen(graph, y):
-    teacher = forest().fit(graph.X, y)
+    teacher = forest().set_params(random_state=0).fit(graph.X, y)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=WARNING)
         clone(ltd(teacher)).fit(graph, y)
@@ -402,9 +402,7 @@ def test_fitted_teacher_of_some_of_the_classes(graph, y):
     teacher = GaussianNB().fit(graph.X[nodes], NAMES[y[nodes]])
     clf = fit_quietly(ltd(teacher), graph, NAMES[y])
     np.testing.assert_allclose(clf.teacher_proba_[:, 0], 0, atol=1e-6)
-    np.testing.assert_allclose(
-        clf.teacher_proba_[:, 1:], teacher.predict_proba(graph.X), atol=1e-5
-    )
+    np.testing.assert_allclose(clf.teacher_proba_[:, 1:], teacher.predict_proba(graph.X), atol=1e-5)
 
 
 def test_columns_of_a_fitted_teacher_are_matched_by_class(graph, y):
@@ -460,7 +458,10 @@ def test_unfitted_teacher_does_not_know_random_labels_held_out(graph):
         (ltd(None), True),
         (FrozenEstimator(gnn()), True),
         (make_pipeline(NodeFeatures(StandardScaler()), gnn()), True),
-        (make_pipeline(NodeFeatures(StandardScaler()), NodeFeatures(StandardScaler()), gnn()), True),
+        (
+            make_pipeline(NodeFeatures(StandardScaler()), NodeFeatures(StandardScaler()), gnn()),
+            True,
+        ),
         (GridSearchCV(gnn(), {}), True),
         (GridSearchCV(make_pipeline(NodeFeatures(StandardScaler()), gnn()), {}), True),
         (CalibratedClassifierCV(gnn()), True),

@@ -1,0 +1,203 @@
+"""Every built-in network against PyG's layers with the same weights."""
+
+import networkx as nx
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+import torch_geometric.nn as pyg
+
+from sklearn_ltd._backbones import BACKBONES, EdgeIndexModule, GraphTensors, make_backbone
+
+N, D, C, HIDDEN = 20, 7, 3, 16
+
+
+def random_graph(directed, weighted, isolated=True):
+    rng = np.random.RandomState(0)
+    adjacency = sp.random_array((N, N), density=0.15, rng=rng, format="csr")
+    if not weighted:
+        adjacency.data[:] = 1
+    if not directed:
+        adjacency = adjacency.maximum(adjacency.T)
+    if isolated:
+        keep = sp.diags_array((np.arange(N) > 2).astype(float))
+        adjacency = keep @ adjacency @ keep
+    adjacency = sp.csr_array(adjacency)
+    adjacency.eliminate_zeros()
+    return adjacency
+
+
+GRAPHS = {
+    "undirected": random_graph(False, False),
+    "weighted": random_graph(False, True),
+    "directed": random_graph(True, True),
+}
+
+
+class Stack(torch.nn.Module):
+    """Two PyG layers with ReLU between."""
+
+    def __init__(self, first, second, weighted=True, activation=torch.relu):
+        super().__init__()
+        self.first, self.second = first, second
+        self.weighted, self.activation = weighted, activation
+
+    def forward(self, x, edge_index, edge_weight):
+        args = (edge_index, edge_weight) if self.weighted else (edge_index,)
+        return self.second(self.activation(self.first(x, *args)), *args)
+
+
+def copy(target, source):
+    with torch.no_grad():
+        for t, s in zip(target, source):
+            t.copy_(s.view_as(t))
+
+
+def pyg_gcn(ours):
+    theirs = Stack(pyg.GCNConv(D, HIDDEN), pyg.GCNConv(HIDDEN, C))
+    for conv, layer in zip((theirs.first, theirs.second), ours.layers):
+        copy([conv.lin.weight, conv.bias], [layer.linear.weight, layer.bias])
+    return theirs
+
+
+def pyg_sage(ours):
+    theirs = Stack(pyg.SAGEConv(D, HIDDEN), pyg.SAGEConv(HIDDEN, C), weighted=False)
+    for conv, layer in zip((theirs.first, theirs.second), ours.layers):
+        copy(
+            [conv.lin_l.weight, conv.lin_l.bias, conv.lin_r.weight],
+            [layer.neighbors.weight, layer.bias, layer.root.weight],
+        )
+    return theirs
+
+
+def pyg_gat(ours):
+    first = pyg.GATConv(D, HIDDEN // 8, heads=8)
+    second = pyg.GATConv(HIDDEN, C, heads=1, concat=False)
+    for conv, layer in zip((first, second), ours.layers):
+        copy(
+            [conv.lin.weight, conv.att_src, conv.att_dst, conv.bias],
+            [layer.linear.weight, layer.source, layer.target, layer.bias],
+        )
+    return Stack(first, second, weighted=False, activation=torch.nn.functional.elu)
+
+
+def pyg_appnp(ours):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linears = [torch.nn.Linear(D, HIDDEN), torch.nn.Linear(HIDDEN, C)]
+            for linear, layer in zip(self.linears, ours.predict.layers):
+                copy([linear.weight, linear.bias], [layer.weight, layer.bias])
+            self.propagate = pyg.APPNP(10, 0.1)
+
+        def forward(self, x, edge_index, edge_weight):
+            z = self.linears[1](self.linears[0](x).relu())
+            return self.propagate(z, edge_index, edge_weight)
+
+    return Model()
+
+
+def pyg_sgc(ours):
+    theirs = pyg.SGConv(D, C, K=2)
+    copy([theirs.lin.weight, theirs.lin.bias], [ours.linear.weight, ours.bias])
+    return theirs
+
+
+def pyg_mlp(ours):
+    mlp = pyg.MLP([D, HIDDEN, C], norm=None)
+    for linear, layer in zip(mlp.lins, ours.layers):
+        copy([linear.weight, linear.bias], [layer.weight, layer.bias])
+    return lambda x, edge_index, edge_weight: mlp(x)
+
+
+# PyG's SAGEConv and GATConv don't read edge weights; ours weight the mean of SAGE.
+PYG = {
+    "gcn": (pyg_gcn, list(GRAPHS)),
+    "sage": (pyg_sage, ["undirected"]),
+    "gat": (pyg_gat, list(GRAPHS)),
+    "appnp": (pyg_appnp, list(GRAPHS)),
+    "sgc": (pyg_sgc, list(GRAPHS)),
+    "mlp": (pyg_mlp, ["undirected"]),
+}
+
+
+def build(name, adjacency, sparse):
+    torch.manual_seed(0)
+    rng = np.random.RandomState(1)
+    X = rng.standard_normal((N, D)) * (rng.random_sample((N, D)) < 0.6)
+    graph = GraphTensors(adjacency, sp.csr_array(X) if sparse else X)
+    module = BACKBONES[name](D, C, HIDDEN).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return graph, module
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize(
+    ("name", "kind"), [(name, kind) for name, (_, kinds) in PYG.items() for kind in kinds]
+)
+@torch.no_grad()
+def test_forward_equals_pyg(name, kind, sparse):
+    graph, module = build(name, GRAPHS[kind], sparse)
+    theirs = PYG[name][0](module)(graph.dense_x, graph.edge_index, graph.edge_weight)
+    torch.testing.assert_close(module(graph), theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_every_backbone_is_compared():
+    assert set(PYG) == set(BACKBONES)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.no_grad()
+def test_renumbering_the_nodes_renumbers_the_logits(name):
+    graph, module = build(name, GRAPHS["directed"], sparse=False)
+    order = np.random.RandomState(2).permutation(N)
+    adjacency = GRAPHS["directed"][order][:, order]
+    renumbered = GraphTensors(adjacency, graph.x.numpy()[order])
+    torch.testing.assert_close(module(renumbered), module(graph)[order], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.no_grad()
+def test_messages_run_along_the_edges(name):
+    """On the path 0 -> 1 -> 2 a change at node 2 reaches nobody else."""
+    adjacency = sp.csr_array(nx.to_scipy_sparse_array(nx.path_graph(3, nx.DiGraph)))
+    X = np.random.RandomState(0).standard_normal((3, D))
+    _, module = build(name, GRAPHS["directed"], sparse=False)
+    before = module(GraphTensors(adjacency, X))
+    changed = X.copy()
+    changed[2] += 1
+    after = module(GraphTensors(adjacency, changed))
+    torch.testing.assert_close(after[:2], before[:2])
+    assert not torch.allclose(after[2], before[2])
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_depth_can_be_chosen(name, n_layers):
+    graph = GraphTensors(GRAPHS["undirected"], np.ones((N, D)))
+    module = make_backbone(name, D, C, HIDDEN, n_layers, 0.5)
+    assert module(graph).shape == (N, C)
+    module(graph).sum().backward()
+    assert all(p.grad is not None for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.no_grad()
+def test_dropout_acts_in_training_only(name):
+    graph, module = build(name, GRAPHS["undirected"], sparse=True)
+    torch.testing.assert_close(module(graph), module(graph))
+    module.train()
+    assert not torch.allclose(module(graph), module(graph))
+
+
+def test_a_module_of_others_is_called_with_edge_index_and_gives_its_last_hidden_layer():
+    graph, _ = build("gcn", GRAPHS["weighted"], sparse=True)
+    theirs = pyg.models.GCN(D, 8, 2, C).eval()
+    module = make_backbone(lambda n_features, n_classes: theirs, D, C, None, None, None)
+    assert isinstance(module, EdgeIndexModule)
+    expected = theirs(graph.dense_x, graph.edge_index, edge_weight=graph.edge_weight)
+    torch.testing.assert_close(module(graph), expected)
+    hidden = theirs.convs[0](graph.dense_x, graph.edge_index, graph.edge_weight).relu()
+    torch.testing.assert_close(module.embed(graph), hidden)

@@ -1,0 +1,90 @@
+"""The differentiable products against dense computations, to second order."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from sklearn_ltd._sparse import EdgePattern, SparseMatrix
+
+
+@pytest.fixture
+def matrix():
+    rng = np.random.RandomState(0)
+    return sp.random_array((6, 5), density=0.5, rng=rng, format="csr")
+
+
+@pytest.fixture
+def product(matrix):
+    return SparseMatrix.from_scipy(matrix, dtype=torch.float64)
+
+
+def double(*shape):
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+def test_product_equals_the_dense_one(matrix, product):
+    x = double(5, 3)
+    torch.testing.assert_close(product @ x, torch.from_numpy(matrix.toarray()) @ x)
+    torch.testing.assert_close(product.T @ double(6, 2) * 0, torch.zeros(5, 2).double())
+
+
+def test_product_has_all_derivatives(product):
+    x = double(5, 3)
+    assert torch.autograd.gradcheck(lambda x: (product @ x).square(), x, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(lambda x: (product @ x) ** 3, x)
+
+
+def test_a_symmetric_matrix_is_stored_once():
+    matrix = sp.csr_array(np.array([[0, 1.0], [1, 0]]))
+    product = SparseMatrix.from_scipy(matrix)
+    assert product.matrix is product.transpose
+
+
+def test_dropout_zeroes_the_same_entries_of_matrix_and_transpose(product):
+    torch.manual_seed(0)
+    dropped = product.dropout(0.5, training=True)
+    torch.testing.assert_close(dropped.T.to_dense(), dropped.to_dense().T)
+    kept = dropped.to_dense() != 0
+    assert 0 < kept.sum() < (product.to_dense() != 0).sum()
+    torch.testing.assert_close(dropped.to_dense()[kept], 2 * product.to_dense()[kept])
+    assert product.dropout(0.5, training=False) is product
+
+
+def dense_attention(pattern, target, source):
+    scores = torch.nn.functional.leaky_relu(target[:, None] + source[None], 0.2)
+    return torch.where(pattern, scores, -torch.inf).softmax(1)
+
+
+@pytest.fixture
+def edges():
+    pattern = np.random.RandomState(1).random_sample((5, 5)) < 0.5
+    np.fill_diagonal(pattern, True)
+    return pattern
+
+
+def test_attention_equals_the_dense_one(edges):
+    target, source, x = double(5), double(5), double(5, 3)
+    pattern = EdgePattern(sp.csr_array(edges))
+    attention = pattern.softmax(target, source, 0.2)
+    dense = dense_attention(torch.from_numpy(edges), target, source)
+    torch.testing.assert_close(attention, dense[torch.from_numpy(edges)])
+    torch.testing.assert_close(pattern.weighted_sum(attention, x), dense @ x)
+
+
+def test_attention_stays_finite_for_large_scores(edges):
+    pattern = EdgePattern(sp.csr_array(edges))
+    scores = torch.tensor([1e4, -1e4, 0, 500, 88], dtype=torch.float32)
+    attention = pattern.softmax(scores, scores, 0.2)
+    assert torch.isfinite(attention).all()
+
+
+def test_attention_has_all_derivatives(edges):
+    pattern = EdgePattern(sp.csr_array(edges))
+
+    def attend(target, source, x):
+        return pattern.weighted_sum(pattern.softmax(target, source, 0.2), x)
+
+    inputs = double(5), double(5), double(5, 2)
+    assert torch.autograd.gradcheck(attend, inputs, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(attend, inputs)
