@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import TransformerTags, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
@@ -13,8 +14,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
 from ._backbones import BACKBONES, GraphTensors, make_backbone
+from ._callbacks import FitTasks
 from ._convert import as_graph
-from ._torch import load_module_state, module_state, prediction_device
+from ._torch import load_module_state, module_state, prediction_device, seeded
 from ._train import predict_logits, run_epochs
 from .model_selection import ROLES, as_labels, draw_roles, encode_labels, is_unlabeled
 
@@ -52,7 +54,7 @@ class Labels:
         return roles
 
 
-class BaseNodeClassifier(ClassifierMixin, BaseEstimator):
+class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Labels, roles, predictions and the numpy state of a fitted backbone."""
 
     # The graph is the data, not metadata to be routed.
@@ -197,7 +199,8 @@ class BaseNodeClassifier(ClassifierMixin, BaseEstimator):
         cached = self.__dict__.get("_module")
         if cached is None:
             device = prediction_device(self.device)
-            module = self._make_module(self.n_features_in_, len(self.classes_))
+            with seeded(0, torch.device("cpu")):  # the random start is replaced
+                module = self._make_module(self.n_features_in_, len(self.classes_))
             cached = load_module_state(module, self.state_).to(device).eval(), device
             self._module = cached
         return cached
@@ -288,16 +291,20 @@ class BaseNodeClassifier(ClassifierMixin, BaseEstimator):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
-    def _run(self, step, labels, device):
+    def _run(self, step, graph, labels, device):
         """Run the epochs of `step` and keep what the best one gave."""
-        self.history_, best = run_epochs(
-            step,
-            *labels.tensors("stop", device=device),
-            max_iter=self.max_iter,
-            n_iter_no_change=self.n_iter_no_change,
-            verbose=self.verbose,
-            name=type(self).__name__,
-        )
+        nodes = labels.positions(*ROLES)
+        known = self.classes_[labels.codes[nodes]]
+        with FitTasks(self, step.module, graph.whole[nodes], known) as tasks:
+            self.history_, best = run_epochs(
+                step,
+                *labels.tensors("stop", device=device),
+                max_iter=self.max_iter,
+                n_iter_no_change=self.n_iter_no_change,
+                tasks=tasks,
+                verbose=self.verbose,
+                name=type(self).__name__,
+            )
         self.n_iter_ = len(self.history_)
         self.best_iter_ = best + 1
         self.state_ = module_state(step.module)

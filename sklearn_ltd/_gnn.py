@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import _fit_context
+from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -128,6 +129,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, graph, y, labeled_mask=None, *, role=None):
         """Train on the labelled nodes among those selected; all nodes pass messages.
@@ -167,7 +169,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
                 class_weights(self.class_weight, self.classes_, codes, device),
                 adam(module, self.learning_rate, self.weight_decay),
             )
-            self._run(step, labels, device)
+            self._run(step, graph, labels, device)
         return self
 
 

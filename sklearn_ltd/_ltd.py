@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy.special import softmax
 from sklearn.base import _fit_context
+from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
 
 from ._base import BaseNodeClassifier, graph_tensors
@@ -210,6 +211,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, graph, y, labeled_mask=None, *, role=None):
         """Train the teacher, then distil the student; all nodes pass messages.
@@ -249,7 +251,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         )
         with seeded(rng.randint(2**31), device):
             step = self._make_step(graph, labels, torch.from_numpy(logits).to(device), device)
-            self._run(step, labels, device)
+            self._run(step, graph, labels, device)
         self.teacher_proba_ = softmax(logits, axis=1)
         self.temperatures_ = to_numpy(step.temperatures)
         return self

@@ -61,7 +61,7 @@ class Supervised:
         self.module.load_state_dict(snapshot)
 
 
-def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, verbose=0, name=""):
+def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, tasks, verbose=0, name=""):
     """Repeat `step` until the stop nodes no longer get better; restore the best epoch.
 
     The best epoch is the one with the highest accuracy on the stop nodes and, among equals,
@@ -75,6 +75,8 @@ def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, verbose=
     stop_nodes, stop_y : torch.Tensor of shape (n_stop,)
     max_iter, n_iter_no_change : int
         Epochs at most, and epochs without a better one after which to stop.
+    tasks : FitTasks
+        Told when an epoch begins and ends; may ask to stop.
     verbose : int
         Print a line every tenth epoch, or every epoch from 2 up.
     name : str
@@ -100,9 +102,11 @@ def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, verbose=
     history, best_key, best_epoch, kept = [], (-math.inf, -math.inf), -1, None
     try:
         for epoch in range(max_iter):
+            tasks.begin_epoch()
             losses, logits = step()
-            record = _evaluate(losses, logits, stop_nodes, stop_y)
-            if not all(map(math.isfinite, record.values())):
+            asked_to_stop = tasks.end_epoch()
+            record, finite = _evaluate(losses, logits, stop_nodes, stop_y)
+            if not finite:
                 _warn(name, f"the loss is no longer finite in epoch {epoch + 1}", kept)
                 break
             history.append(record)
@@ -112,7 +116,8 @@ def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, verbose=
             if verbose and (verbose > 1 or epoch % 10 == 0):
                 numbers = "  ".join(f"{k} {v:.4f}" for k, v in record.items())
                 print(f"[{name}] epoch {epoch + 1:4d}  {numbers}")
-            if len(stop_nodes) and epoch - best_epoch >= n_iter_no_change:
+            stale = len(stop_nodes) and epoch - best_epoch >= n_iter_no_change
+            if stale or asked_to_stop:
                 break
     except KeyboardInterrupt:
         _warn(name, f"interrupted in epoch {len(history) + 1}", kept)
@@ -128,17 +133,16 @@ def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, verbose=
 
 
 def _evaluate(losses, logits, stop_nodes, stop_y):
-    """The epoch's record, brought to the CPU in one go."""
+    """The epoch's record, brought to the CPU in one go, and whether all numbers are finite."""
     stop = logits[stop_nodes]
     accuracy = loss = torch.zeros((), device=logits.device)
     if len(stop_nodes):
         accuracy = (stop.argmax(1) == stop_y).to(logits.dtype).mean()
         loss = F.cross_entropy(stop, stop_y)
-    names = [*losses, "stop_accuracy", "stop_loss", "finite"]
     numbers = [*losses.values(), accuracy, loss, logits.sum()]
-    record = dict(zip(names, torch.stack([n.detach().to(logits.dtype) for n in numbers]).tolist()))
-    record["finite"] = record["finite"] if not math.isfinite(record["finite"]) else 0.0
-    return record
+    *values, total = torch.stack([n.detach().to(logits.dtype) for n in numbers]).tolist()
+    record = dict(zip([*losses, "stop_accuracy", "stop_loss"], values))
+    return record, all(map(math.isfinite, [*values, total]))
 
 
 def _warn(name, what, kept):

@@ -18,7 +18,7 @@ from sklearn_ltd.model_selection import assign_roles
 pytestmark = pytest.mark.usefixtures("global_rng_untouched")
 
 BACKBONES = ("gcn", "gat", "sage", "appnp", "sgc", "mlp")
-SMALL = {"hidden_dim": 8, "max_iter": 6, "learning_rate": 0.03, "device": "cpu", "random_state": 0}
+SMALL = {"hidden_dim": 8, "max_iter": 4, "learning_rate": 0.03, "device": "cpu", "random_state": 0}
 NAMES = np.array(["ant", "bee", "cat"])
 
 
@@ -27,7 +27,7 @@ def gnn(**params):
 
 
 def ltd(**params):
-    teacher = GNNNodeClassifier(params.get("backbone", "gcn"), hidden_dim=8, max_iter=4)
+    teacher = GNNNodeClassifier(params.get("backbone", "gcn"), hidden_dim=8, max_iter=2)
     return LTDNodeClassifier(**{"teacher": teacher, "warmup_iter": 2} | SMALL | params)
 
 
@@ -376,9 +376,9 @@ def test_without_features_only_the_training_graph_can_be_predicted(make, graph, 
     assert np.isfinite(clf.predict_proba(bare[60:])).all()
     assert clf.predict(Graph(graph.adjacency.copy())[60:]).shape == (20,)
     permuted = np.random.RandomState(0).permutation(80)
-    with pytest.raises(ValueError, match="without node features.*another graph"):
+    with pytest.raises(ValueError, match=r"without node features.*another graph"):
         clf.predict(Graph(graph.adjacency[permuted][:, permuted]))
-    with pytest.raises(ValueError, match="12 features.*no features"):
+    with pytest.raises(ValueError, match=r"12 features.*no features"):
         clf.predict(graph)
 
 
@@ -389,7 +389,7 @@ def test_feature_names_are_kept_and_compared(make, graph, y):
     clf = make().fit(Graph(graph.adjacency, frame), y)
     assert clf.feature_names_in_.tolist() == columns
     assert clf.n_features_in_ == 12
-    with pytest.raises(ValueError, match="feature names.*Reorder"):
+    with pytest.raises(ValueError, match=r"feature names.*Reorder"):
         clf.predict(Graph(graph.adjacency, frame[columns[::-1]]))
     clf.fit(graph, y)
     assert not hasattr(clf, "feature_names_in_")
@@ -506,14 +506,14 @@ def test_early_stopping_restores_the_best_epoch(make, backbone, graph, y, role):
 @both
 def test_without_validation_fraction_all_epochs_run(make, graph, y):
     clf = make(validation_fraction=0, n_iter_no_change=1).fit(graph, y)
-    assert clf.n_iter_ == clf.best_iter_ == 6
+    assert clf.n_iter_ == clf.best_iter_ == 4
 
 
 @both
 def test_without_stop_role_all_epochs_run(make, graph, y, role):
     role = np.where(role == "stop", "", role)
     clf = make(n_iter_no_change=1).fit(graph, y, role=role)
-    assert clf.n_iter_ == clf.best_iter_ == 6
+    assert clf.n_iter_ == clf.best_iter_ == 4
 
 
 @both
@@ -543,7 +543,7 @@ def test_verbose_prints_losses(make, graph, y, capsys):
     assert type(clf).__name__ in few
     assert "loss" in few
     make(verbose=2).fit(graph, y)
-    assert len(capsys.readouterr().out.splitlines()) == 6 > len(few.splitlines())
+    assert len(capsys.readouterr().out.splitlines()) == 4 > len(few.splitlines())
 
 
 # Devices and networks of one's own
@@ -565,8 +565,8 @@ def test_cuda_gives_what_the_cpu_gives(make, backbone, graph, y, monkeypatch):
     params = {"backbone": backbone, "dropout": 0.0, "max_iter": 1, "learning_rate": 1e-4}
     clf = make(**params, device="cuda").fit(graph, y)
     on_gpu = clf.predict_proba(graph)
-    assert np.isfinite(on_gpu).all()
-    np.testing.assert_allclose(on_gpu.sum(axis=1), 1)
+    on_cpu = make(**params, device="cpu").fit(graph, y).predict_proba(graph)
+    np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-2)
     stored = pickle.dumps(clf)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)

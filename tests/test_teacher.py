@@ -28,7 +28,7 @@ from sklearn_ltd.model_selection import assign_roles
 
 pytestmark = pytest.mark.usefixtures("global_rng_untouched")
 
-SMALL = {"hidden_dim": 8, "max_iter": 5, "device": "cpu"}
+SMALL = {"hidden_dim": 8, "max_iter": 3, "device": "cpu"}
 NAMES = np.array(["ant", "bee", "cat"])
 WARNING = r"^the teacher is .*(already|has seen).*scores are too good"
 
@@ -172,14 +172,15 @@ def test_unfitted_teacher_of_string_labels(make, graph, y):
 
 
 def test_no_teacher_is_the_students_own_architecture(graph, y):
-    clf = ltd(None, backbone="appnp", hidden_dim=5, dropout=0.2, n_layers=3).fit(graph, y)
+    expected = {"backbone": "sage", "hidden_dim": 5, "dropout": 0.2, "n_layers": 3}
+    expected["class_weight"] = "balanced"
+    clf = ltd(None, **expected).fit(graph, y)
     assert isinstance(clf.teacher_, GNNNodeClassifier)
-    expected = {"backbone": "appnp", "hidden_dim": 5, "dropout": 0.2, "n_layers": 3}
     assert clf.teacher_.get_params() | expected == clf.teacher_.get_params()
     assert np.allclose(clf.teacher_.predict_proba(graph), clf.teacher_proba_, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["gcn", "gat", "sage", "appnp", "sgc", "mlp"])
+@pytest.mark.parametrize("name", ["gat", "sgc", "mlp"])
 def test_teacher_by_name_of_its_backbone(name, graph, y):
     clf = ltd(name, backbone="mlp").fit(graph, y)
     assert clf.teacher_.backbone == name
@@ -228,11 +229,6 @@ def test_distilling_from_an_oracle_beats_distilling_from_noise(graph, y):
         for t in (oracle, noise)
     ]
     assert scores[0] > scores[1] + 0.2
-
-
-def test_class_weight_of_the_student_reaches_its_own_architecture(graph, y):
-    clf = ltd(None, class_weight="balanced").fit(graph, y)
-    assert clf.teacher_.class_weight == "balanced"
 
 
 # What a teacher may see
@@ -436,7 +432,7 @@ def test_teacher_is_searched_along_with_the_student(graph, y):
 
 def test_teacher_itself_is_searched(graph, y):
     search = GridSearchCV(
-        ltd(None), {"teacher": ["mlp", gnn(), forest()]}, cv=2, error_score="raise"
+        ltd(None), {"teacher": [gnn("mlp"), gnn(), forest()]}, cv=2, error_score="raise"
     )
     search.fit(graph, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
