@@ -305,15 +305,25 @@ class EdgeIndexModule(_Backbone):
     weights are passed on where the module's `forward` has an `edge_weight` parameter.
     """
 
-    def __init__(self, module):
+    def __init__(self, module, n_classes):
         super().__init__()
+        self.n_classes = n_classes
         self.module = module
         parameters = inspect.signature(module.forward).parameters
         self.takes_weights = "edge_weight" in parameters
 
     def forward(self, graph):
         weights = {"edge_weight": graph.edge_weight} if self.takes_weights else {}
-        return self.module(graph.dense_x, graph.edge_index, **weights)
+        logits = self.module(graph.dense_x, graph.edge_index, **weights)
+        expected = (graph.n_nodes, self.n_classes)
+        shape = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__
+        if shape != expected:
+            raise ValueError(
+                f"{type(self.module).__name__} must return a tensor of logits of shape {expected}, "
+                f"one row per node and one column per class, got {shape}. Wrap it in a module "
+                "that does."
+            )
+        return logits
 
     def embed(self, graph):
         """The input of the last submodule with parameters of its own that the call reached."""
@@ -338,4 +348,9 @@ def make_backbone(backbone, n_features, n_classes, hidden_dim, n_layers, dropout
     if isinstance(backbone, str):
         return BACKBONES[backbone](n_features, n_classes, hidden_dim, n_layers, dropout)
     module = backbone(n_features, n_classes)
-    return module if isinstance(module, _Backbone) else EdgeIndexModule(module)
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            "backbone must be a name or a callable (n_features, n_classes) -> torch.nn.Module, "
+            f"got one that returned {type(module).__name__}."
+        )
+    return module if isinstance(module, _Backbone) else EdgeIndexModule(module, n_classes)

@@ -90,7 +90,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             Before `fit`; or if the features are not those of `fit`.
         """
-        return self.classes_[self._logits(graph).argmax(axis=1)]
+        columns = self._logits(graph).argmax(axis=1)
+        return self.classes_[columns]
 
     def predict_proba(self, graph):
         """Class probabilities of the selected nodes.
@@ -137,9 +138,9 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def transform(self, graph):
         """The last hidden layer: an embedding of the selected nodes.
 
-        SGC has no hidden layer and gives its logits; for a module of your own it is the
-        input of the last layer with parameters, or the logits where that is not one row
-        per node.
+        Networks without a hidden layer (SGC, or one layer) give their logits; for a module of
+        your own it is the input of the last layer with parameters, or the logits where that is
+        not one row per node.
 
         Parameters
         ----------
@@ -149,7 +150,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         embedding : ndarray of shape (n_selected, n_hidden)
         """
-        return self._forward(graph, lambda module, tensors: module.embed(tensors))
+        return self._forward(graph, _last_hidden)
 
     def score(self, graph, y, sample_weight=None):
         """Accuracy on the selected nodes.
@@ -179,6 +180,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "the labelled ones: score(graph[mask], y[mask]); in cross-validation, "
                 "cross_validate(clf, graph[mask], y[mask])."
             )
+        y = np.array(y.tolist()) if y.dtype == object else y
         return super().score(graph, y, sample_weight)
 
     def _logits(self, graph):
@@ -263,13 +265,18 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         y = align_labels(y, graph)
+        if not len(graph):
+            raise ValueError(
+                "the selection has 0 nodes, expected at least 2 labelled ones. Pass graph[nodes] "
+                "with the nodes to learn from."
+            )
         graph, y, role = _select(graph, y, labeled_mask, _check_role(role, len(graph)))
         codes, self.classes_ = _check_labels(y)
         rng = check_random_state(self.random_state)
         if role is None:
             roles = self._draw_roles(codes, fractions, rng)
         else:
-            roles = _check_roles_labeled(role, codes)
+            roles = _check_roles_labeled(role, codes, self.classes_)
         whole = np.full(graph.n_nodes, -1)
         whole[graph.nodes] = codes
         nodes = {name: np.sort(graph.nodes[roles == name]) for name in ROLES}
@@ -326,6 +333,11 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         tags.transformer_tags = TransformerTags(preserves_dtype=[])
         return tags
+
+
+def _last_hidden(module, tensors):
+    hidden = module.embed(tensors)
+    return module(tensors) if hidden is tensors.x else hidden
 
 
 def graph_tensors(graph, device):
@@ -445,6 +457,12 @@ def _check_labels(y):
             "labeled_mask or role. Pass the known labels."
         )
     known = y[labeled]
+    kinds = {type(v).__name__ for v in known.tolist()}
+    if "str" in kinds and len(kinds) > 1:
+        raise TypeError(
+            f"labels must be of one type, got {' and '.join(sorted(kinds))}. Convert them, and "
+            "label unknown ones None."
+        )
     assert_all_finite(known, input_name="y")
     try:
         codes, classes = encode_labels(y)
@@ -459,13 +477,14 @@ def _check_labels(y):
     return codes, classes
 
 
-def _check_roles_labeled(roles, codes):
+def _check_roles_labeled(roles, codes, classes):
     unlabeled = int((codes < 0).sum())
     if unlabeled:
         raise ValueError(f"{unlabeled} nodes have a role but no label. Give them '' as role.")
-    missing = set(codes) - set(codes[roles == "train"])
+    missing = sorted(set(codes) - set(codes[roles == "train"]))
     if missing:
         raise ValueError(
-            f"{len(missing)} classes have no node with role 'train'. Give every class one."
+            f"the classes {classes[missing].tolist()[:5]} have no node with role 'train'. Give "
+            "every class one."
         )
     return roles

@@ -245,6 +245,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self._check_parameters()
         fractions = {"temperature": self.temperature_fraction, "stop": self.validation_fraction}
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
+        self._check_labels_suffice(labels, drawn=role is None)
         device = resolve_device(self.device)
         self.teacher_, logits = teach(
             self._make_teacher(), graph, labels, self.classes_, rng, device
@@ -255,6 +256,21 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.teacher_proba_ = softmax(logits, axis=1)
         self.temperatures_ = to_numpy(step.temperatures)
         return self
+
+    def _check_labels_suffice(self, labels, drawn):
+        counts = np.bincount(labels.codes[labels.codes >= 0])
+        if drawn and counts.min() < 2:
+            raise ValueError(
+                f"class {self.classes_[counts.argmin()]!r} has 1 label, but LTD needs 2 or more "
+                "per class: one to train, others to judge. Label more nodes, leave the class out "
+                "(None as label), or use GNNNodeClassifier."
+            )
+        learned = self.temperature is None and not self.scalable
+        if learned and not len(labels.nodes["temperature"]):
+            raise ValueError(
+                "no node has the role 'temperature', whose labels judge the temperatures. Give "
+                "some nodes that role, or set temperature=1.0 or scalable=True."
+            )
 
     def _make_teacher(self):
         if self.teacher is not None and not isinstance(self.teacher, str):
@@ -316,12 +332,17 @@ class LTDNodeClassifier(BaseNodeClassifier):
                 f"temperature_features must name at least one of {TEMPERATURE_FEATURES}, got "
                 f"{self.temperature_features!r}."
             )
-        weights = np.asarray(self.heuristic_weights, dtype=float)
+        try:
+            weights = np.asarray(self.heuristic_weights, dtype=float)
+        except (TypeError, ValueError):
+            weights = np.array([])
         if weights.shape != (3,) or not np.isfinite(weights).all():
             raise ValueError(
                 "heuristic_weights must be three finite numbers (mu, nu, gamma), got "
                 f"{self.heuristic_weights!r}."
             )
+        if self.temperature is not None and not np.isfinite(self.temperature):
+            raise ValueError(f"temperature must be finite, got {self.temperature}. Try 1.0.")
         if self.temperature == 0:
             raise ValueError("temperature must not be 0: logits are divided by it. Try 1.0.")
         if self.temperature_fraction + self.validation_fraction >= 1:

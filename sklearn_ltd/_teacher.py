@@ -43,7 +43,7 @@ def teach(teacher, graph, labels, classes, rng, device):
     """
     if isinstance(teacher, torch.nn.Module):
         _warn_of_leak("a torch module")
-        return None, _checked(_module_logits(teacher, graph, device), graph, classes)
+        return None, _checked(_module_logits(teacher, graph, len(classes), device), graph, classes)
     if not hasattr(teacher, "fit"):
         _warn_of_leak("an array of logits")
         return None, _checked(teacher, graph, classes)
@@ -60,7 +60,7 @@ def _warn_of_leak(what):
         "those held out in cross-validation, the scores are too good. An unfitted estimator is "
         "trained on the labels of each fit only.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
@@ -81,7 +81,8 @@ def takes_graph(estimator):
     a pipeline, or of the estimator inside a meta-estimator.
     """
     if isinstance(estimator, Pipeline):
-        return takes_graph(estimator.steps[0][1])
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        return takes_graph(steps[0])
     inner = getattr(estimator, "estimator", None)
     if inner is None and getattr(estimator, "estimators", None):
         inner = estimator.estimators[0]
@@ -135,14 +136,22 @@ def _estimator_logits(teacher, graph, classes):
 
 
 @torch.no_grad()
-def _module_logits(module, graph, device):
+def _module_logits(module, graph, n_classes, device):
     module = copy.deepcopy(module).to(device).eval()
-    return EdgeIndexModule(module)(graph_tensors(graph, device)).cpu().numpy()
+    logits = EdgeIndexModule(module, n_classes)(graph_tensors(graph, device))
+    return logits.cpu().numpy()
 
 
 def _checked(logits, graph, classes):
-    logits = np.asarray(logits.detach().cpu() if torch.is_tensor(logits) else logits)
     expected = (graph.n_nodes, len(classes))
+    try:
+        logits = np.asarray(
+            logits.detach().cpu() if torch.is_tensor(logits) else logits, dtype=float
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"the teacher's logits must be numbers in shape {expected}: {error}"
+        ) from error
     if logits.shape != expected:
         raise ValueError(
             f"the teacher's logits must have shape {expected}: one row per node of the whole "

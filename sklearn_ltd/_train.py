@@ -107,7 +107,8 @@ def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, tasks, v
             asked_to_stop = tasks.end_epoch()
             record, finite = _evaluate(losses, logits, stop_nodes, stop_y)
             if not finite:
-                _warn(name, f"the loss is no longer finite in epoch {epoch + 1}", kept)
+                if kept is not None:
+                    _warn(name, f"the loss is no longer finite in epoch {epoch + 1}")
                 break
             history.append(record)
             key = (record["stop_accuracy"], -record["stop_loss"])
@@ -120,9 +121,9 @@ def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, tasks, v
             if stale or asked_to_stop:
                 break
     except KeyboardInterrupt:
-        _warn(name, f"interrupted in epoch {len(history) + 1}", kept)
         if kept is None:
             raise
+        _warn(name, f"interrupted in epoch {len(history) + 1}")
     if kept is None:
         raise FloatingPointError(
             f"{name}: no epoch gave finite numbers. Lower learning_rate, or scale the node "
@@ -145,6 +146,6 @@ def _evaluate(losses, logits, stop_nodes, stop_y):
     return record, all(map(math.isfinite, [*values, total]))
 
 
-def _warn(name, what, kept):
-    outcome = "no epoch is kept" if kept is None else "the best epoch so far is kept"
-    warnings.warn(f"{name}: {what}; {outcome}.", ConvergenceWarning, stacklevel=4)
+def _warn(name, what):
+    message = f"{name}: {what}; the best epoch so far is kept."
+    warnings.warn(message, ConvergenceWarning, stacklevel=7)

@@ -99,19 +99,13 @@ def test_an_interrupted_fit_keeps_the_best_epoch(data, monkeypatch):
 
 def test_an_interruption_before_the_first_epoch_is_passed_on(data, monkeypatch):
     interrupt_after(monkeypatch, 0)
-    with (
-        pytest.warns(ConvergenceWarning, match="no epoch is kept"),
-        pytest.raises(KeyboardInterrupt),
-    ):
+    with pytest.raises(KeyboardInterrupt):
         GNNNodeClassifier(**SETTINGS).fit(data.graph[:40], data.y[:40])
 
 
 def test_a_run_that_diverges_at_once_says_what_to_do(clf, data):
     clf.set_params(learning_rate=1e30)
-    with (
-        pytest.warns(ConvergenceWarning, match="no longer finite in epoch 1"),
-        pytest.raises(FloatingPointError, match=r"Lower learning_rate.*StandardScaler"),
-    ):
+    with pytest.raises(FloatingPointError, match=r"Lower learning_rate.*StandardScaler"):
         clf.fit(data.graph[:40], data.y[:40])
 
 

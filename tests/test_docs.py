@@ -1,0 +1,24 @@
+"""The code in the documentation runs and prints what it says."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.stem)
+def test_docs(page):
+    failures, _ = doctest.testfile(str(page), module_relative=False, optionflags=OPTIONS)
+    assert failures == 0
+
+
+def test_the_readme_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    namespace = {}
+    for block in blocks:
+        exec(block, namespace)
+    assert float(capsys.readouterr().out.split()[0]) > 0.8
