@@ -49,4 +49,4 @@ compare("Karate club", club.graph, club.y, n=4, n_splits=10)
 # %%
 # Any table becomes a graph: ten nearest neighbours by Euclidean distance.
 X, y = load_digits(return_X_y=True)
-compare("Digits", KNNGraph(n_neighbors=10).fit_transform(X), y, n=5, n_splits=5)
+compare("Digits", KNNGraph(n_neighbors=10).fit_transform(X), y, n=5, n_splits=3)
