@@ -1,9 +1,8 @@
 """Learning to distill graph neural networks, as scikit-learn classifiers."""
 
-from ._convert import as_graph
 from ._features import NodeFeatures
 from ._gnn import GNNNodeClassifier
-from ._graph import Graph
+from ._graph import Graph, as_graph
 from ._knn import KNNGraph
 from ._ltd import LTDNodeClassifier
 

@@ -1,59 +1,19 @@
-"""Conversions to `Graph`; the errors tell what to do when scikit-learn sliced the input."""
+"""From networkx and PyG to the arguments of `Graph`; what to say of anything else."""
 
 import sys
 
 import numpy as np
 import scipy.sparse as sp
 
-from ._graph import Graph
 
-
-def as_graph(obj):
-    """Turn whatever the estimators accept into a `Graph`.
-
-    Parameters
-    ----------
-    obj : Graph, networkx graph, scipy sparse matrix, (adjacency, X) or PyG Data
-        A `Graph` is returned as it is.
-
-    Returns
-    -------
-    Graph
-
-    Raises
-    ------
-    TypeError
-        If `obj` is none of these, for example a feature matrix, or a networkx graph that
-        scikit-learn has sliced.
-    ValueError
-        If the adjacency is not square or has invalid weights, or the features don't fit.
-
-    Examples
-    --------
-    >>> import networkx as nx
-    >>> from sklearn_ltd import as_graph
-    >>> as_graph(nx.path_graph(4))
-    Graph(n_nodes=4, n_edges=6, no features)
-    """
-    if isinstance(obj, Graph):
-        return obj
-    if _is_networkx(obj):
-        return Graph.from_networkx(obj)
-    if sp.issparse(obj):
-        return Graph(obj)
-    if isinstance(obj, tuple) and len(obj) == 2:
-        return Graph(*obj)
-    if hasattr(obj, "edge_index") or hasattr(obj, "edge_index_dict"):
-        return Graph.from_pyg(obj)
-    raise TypeError(_explain(obj))
-
-
-def _is_networkx(obj):
+def is_networkx(obj):
+    """Whether `obj` is a networkx graph; networkx is not imported for that."""
     networkx = sys.modules.get("networkx")
     return networkx is not None and isinstance(obj, networkx.Graph)
 
 
-def _explain(obj):
+def explain(obj):
+    """Why `obj` is no graph, and what to do, above all if scikit-learn sliced it."""
     first = obj[0] if isinstance(obj, list) and obj else None
     if type(first).__name__ in ("AtlasView", "AdjacencyView", "FilterAtlas", "FilterAdjacency"):
         return (
@@ -78,7 +38,7 @@ def from_networkx(G, X, weight):
     """Arguments of `Graph` for a networkx graph."""
     import networkx as nx
 
-    if not _is_networkx(G):
+    if not is_networkx(G):
         raise TypeError(f"expected a networkx graph, got {type(G).__name__}. Use as_graph(obj).")
     if len(G) == 0:
         raise ValueError("the graph is empty: networkx graph with 0 nodes, expected at least 1.")

@@ -5,7 +5,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from ._convert import as_graph
+from ._graph import as_graph
 
 
 class NodeFeatures(TransformerMixin, BaseEstimator):

@@ -6,7 +6,9 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
-from sklearn.utils.validation import check_array
+
+from . import _convert
+from ._checks import check_adjacency, check_features, check_index, check_names
 
 _N_STRUCTURAL = 64
 
@@ -60,10 +62,10 @@ class Graph:
     __iter__ = None
 
     def __init__(self, adjacency, X=None, *, node_names=None):
-        adjacency = _check_adjacency(adjacency)
+        adjacency = check_adjacency(adjacency)
         n_nodes = adjacency.shape[0]
-        X, feature_names = _check_features(X, n_nodes)
-        names = None if node_names is None else _check_names(node_names, n_nodes)
+        X, feature_names = check_features(X, n_nodes)
+        names = None if node_names is None else check_names(node_names, n_nodes)
         self._whole = _Whole(adjacency, X, names, feature_names)
         self.nodes = np.arange(n_nodes)
 
@@ -100,9 +102,7 @@ class Graph:
         >>> Graph.from_networkx(G)
         Graph(n_nodes=3, n_edges=4, n_features=2)
         """
-        from ._convert import from_networkx
-
-        return cls(**from_networkx(G, X, weight))
+        return cls(**_convert.from_networkx(G, X, weight))
 
     @classmethod
     def from_pyg(cls, data):
@@ -127,9 +127,7 @@ class Graph:
         >>> Graph.from_pyg(Data(x=torch.eye(2), edge_index=edge_index))
         Graph(n_nodes=2, n_edges=2, n_features=2)
         """
-        from ._convert import from_pyg
-
-        return cls(**from_pyg(data))
+        return cls(**_convert.from_pyg(data))
 
     @property
     def adjacency(self):
@@ -184,7 +182,7 @@ class Graph:
             index = index[0]
         view = object.__new__(type(self))
         view._whole = self._whole
-        view.nodes = np.atleast_1d(self.nodes[_check_index(index)])
+        view.nodes = np.atleast_1d(self.nodes[check_index(index)])
         return view
 
     @property
@@ -234,7 +232,7 @@ class Graph:
         -------
         Graph
         """
-        X, names = _check_features(X, self.n_nodes)
+        X, names = check_features(X, self.n_nodes)
         other = self[:]
         names = names if feature_names is None else np.asarray(feature_names, dtype=object)
         other._whole = _Whole(self.adjacency, X, self._whole.node_names, names)
@@ -253,6 +251,46 @@ class Graph:
         if len(self) != self.n_nodes or (self.nodes != np.arange(self.n_nodes)).any():
             parts.append(f"n_selected={len(self)}")
         return f"Graph({', '.join(parts)})"
+
+
+def as_graph(obj):
+    """Turn whatever the estimators accept into a `Graph`.
+
+    Parameters
+    ----------
+    obj : Graph, networkx graph, scipy sparse matrix, (adjacency, X) or PyG Data
+        A `Graph` is returned as it is.
+
+    Returns
+    -------
+    Graph
+
+    Raises
+    ------
+    TypeError
+        If `obj` is none of these, for example a feature matrix, or a networkx graph that
+        scikit-learn has sliced.
+    ValueError
+        If the adjacency is not square or has invalid weights, or the features don't fit.
+
+    Examples
+    --------
+    >>> import networkx as nx
+    >>> from sklearn_ltd import as_graph
+    >>> as_graph(nx.path_graph(4))
+    Graph(n_nodes=4, n_edges=6, no features)
+    """
+    if isinstance(obj, Graph):
+        return obj
+    if _convert.is_networkx(obj):
+        return Graph.from_networkx(obj)
+    if sp.issparse(obj):
+        return Graph(obj)
+    if isinstance(obj, tuple) and len(obj) == 2:
+        return Graph(*obj)
+    if hasattr(obj, "edge_index") or hasattr(obj, "edge_index_dict"):
+        return Graph.from_pyg(obj)
+    raise TypeError(_convert.explain(obj))
 
 
 class _Whole:
@@ -303,103 +341,3 @@ def _structural_features(adjacency):
     # Unit variance on average, whatever the number of nodes.
     scaled = directions * values * np.sqrt(n_nodes)
     return np.column_stack([scaled, np.log(degree)]).astype(np.float32)
-
-
-def _check_adjacency(adjacency):
-    if not sp.issparse(adjacency):
-        if isinstance(adjacency, (Graph, str)) or np.ndim(adjacency) != 2:
-            raise TypeError(
-                "adjacency must be a square scipy sparse matrix or 2-D array, got "
-                f"{type(adjacency).__name__}. Convert other graphs by as_graph(obj)."
-            )
-        adjacency = np.asarray(adjacency)
-        _check_weight_dtype(adjacency.dtype)
-        if adjacency.dtype == np.float16:
-            adjacency = adjacency.astype(np.float32)
-        adjacency = sp.csr_array(adjacency)
-    n_rows, n_columns = adjacency.shape
-    if n_rows != n_columns:
-        raise ValueError(
-            f"adjacency must be square, got {adjacency.shape}: scikit-learn splits X by rows. "
-            "Pass Graph(adjacency, X), which it can split."
-        )
-    if n_rows == 0:
-        raise ValueError(
-            "the graph is empty: adjacency has shape (0, 0), expected at least 1 node."
-        )
-    return _canonical(adjacency)
-
-
-def _check_weight_dtype(dtype):
-    if dtype.kind not in "buif":
-        raise TypeError(f"edge weights must be real numbers, got dtype {dtype}.")
-
-
-def _canonical(adjacency):
-    """CSR array of floats, sorted, without duplicates and stored zeros; copies if it must."""
-    _check_weight_dtype(adjacency.dtype)
-    dtype = np.float64 if adjacency.dtype in (np.float64, np.longdouble) else np.float32
-    # Before CSR, which adds duplicates up in the dtype they have.
-    matrix = sp.csr_array(adjacency.astype(dtype, copy=False))
-    if not np.isfinite(matrix.data).all():
-        raise ValueError(
-            "edge weights must be finite, got NaN or infinity. Use 0 (no entry) for no edge."
-        )
-    if (matrix.data < 0).any():
-        raise ValueError(
-            f"edge weights must be >= 0, got {matrix.data.min():g}. Negative relations can't be "
-            "averaged over; pass abs(adjacency), or only the positive edges."
-        )
-    if not matrix.has_canonical_format or (matrix.data == 0).any():
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
-        matrix.eliminate_zeros()
-    return matrix
-
-
-def _check_features(X, n_nodes):
-    """`X` as a float array or CSR array with `n_nodes` rows, and the names of its columns."""
-    if X is None:
-        return None, None
-    columns = getattr(X, "columns", None)
-    named = columns is not None and len(columns) and all(isinstance(c, str) for c in columns)
-    names = np.asarray(columns, dtype=object) if named else None
-    if sp.issparse(X) and X.format != "csr":
-        X = sp.csr_array(X)
-    X = check_array(
-        X, accept_sparse="csr", dtype=[np.float32, np.float64], input_name="X", ensure_min_samples=0
-    )
-    if X.shape[0] != n_nodes:
-        raise ValueError(
-            f"X has {X.shape[0]} rows, but the adjacency has {n_nodes} nodes. Pass one row of "
-            "features per node, in the order of the adjacency."
-        )
-    return (sp.csr_array(X) if sp.issparse(X) else X), names
-
-
-def _check_names(node_names, n_nodes):
-    names = list(node_names)
-    if len(names) != n_nodes:
-        raise ValueError(f"node_names has {len(names)} entries, but the graph has {n_nodes} nodes.")
-    if len(set(names)) != n_nodes:
-        raise ValueError("node_names must be unique, got some name more than once.")
-    if len(set(map(type, names))) == 1 and isinstance(names[0], (str, int, np.integer)):
-        return np.array(names)
-    array = np.empty(n_nodes, dtype=object)
-    array[:] = names
-    return array
-
-
-def _check_index(index):
-    """An index that numpy understands; an empty list selects no node."""
-    if isinstance(index, slice) or index is Ellipsis:
-        return index
-    index = np.asarray(index)
-    if index.size == 0 and index.dtype != bool:
-        index = index.astype(np.intp)
-    if index.ndim > 1 or index.dtype.kind not in "biu":
-        raise IndexError(
-            "select nodes by integer positions, a boolean mask or a slice, got an array of "
-            f"dtype {index.dtype} and shape {index.shape}."
-        )
-    return index

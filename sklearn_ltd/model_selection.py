@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-__all__ = ["assign_roles"]
+from ._labels import as_labels, encode_labels
 
-ROLES = ("train", "temperature", "stop")
+__all__ = ["assign_roles"]
 
 
 @validate_params(
@@ -73,92 +73,3 @@ def _check_class_sizes(codes, classes, needed):
                 f"class {name!r} has {size} labelled nodes, but n_train + n_temperature + n_stop "
                 f"= {needed}. Ask for fewer per class."
             )
-
-
-def _is_missing(value):
-    """None, NaN or pandas.NA, whose comparisons have no truth value."""
-    return value is None or type(value).__name__ == "NAType" or value != value
-
-
-def is_unlabeled(y):
-    """Mask of the entries that mean "no label": None, NaN, or -1 among numbers.
-
-    Where the values are exactly {-1, 1}, both are classes (the usual binary coding).
-    """
-    y = np.asarray(y)
-    if y.dtype.kind in "OUS":
-        missing = np.array([_is_missing(v) for v in y.tolist()], dtype=bool)
-        numeric = [isinstance(v, (int, float, np.number)) for v in y[~missing].tolist()]
-        if not (numeric and all(numeric)):
-            return missing
-    else:
-        missing = np.isnan(y) if y.dtype.kind == "f" else np.zeros(y.shape, dtype=bool)
-    negative = np.zeros(y.shape, dtype=bool)
-    negative[~missing] = y[~missing].astype(float) == -1
-    values = set(y[~missing].tolist())
-    return missing if values == {-1, 1} else missing | negative
-
-
-def as_labels(y):
-    """An array of labels; a list of strings with NaN keeps the NaN."""
-    array = np.asarray(y)
-    if array.dtype.kind in "US" and not hasattr(y, "dtype"):
-        return np.asarray(y, dtype=object)
-    return array
-
-
-def encode_labels(y):
-    """Codes 0 .. C-1, with -1 for unlabelled nodes, and the sorted classes."""
-    labeled = ~is_unlabeled(y)
-    codes = np.full(len(y), -1)
-    known = y[labeled]
-    if known.dtype.kind == "O" and len(known):
-        known = np.array(known.tolist())
-    classes, codes[labeled] = np.unique(known, return_inverse=True)
-    return codes, classes
-
-
-def draw_roles(codes, fractions, rng):
-    """Stratified draw of roles for labelled nodes.
-
-    Every class keeps one label or more for "train".  The other roles are owed their
-    fraction of each class; what a small class cannot give is carried over to the next one,
-    so that the totals come out right from two labels per class up.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_labeled,)
-        Class codes.
-    fractions : dict of str to float
-        Role to its fraction of the labels; the rest is "train".
-    rng : RandomState
-
-    Returns
-    -------
-    role : ndarray of shape (n_labeled,), dtype str
-    """
-    role = np.full(len(codes), "train", dtype="<U11")
-    owed = dict.fromkeys(fractions, 0.0)
-    for code in rng.permutation(np.unique(codes)):
-        members = rng.permutation(np.flatnonzero(codes == code))
-        free = list(members[1:])
-        for name, fraction in fractions.items():
-            owed[name] += fraction * len(members)
-        while free and owed:
-            name = max(owed, key=owed.get)
-            if owed[name] < 0.5:
-                break
-            role[free.pop()] = name
-            owed[name] -= 1
-    _fill_missing_roles(role, codes, fractions)
-    return role
-
-
-def _fill_missing_roles(role, codes, fractions):
-    """Give a role that came out empty one label of the class with most labels to train on."""
-    for name in fractions:
-        if not (role == name).any():
-            training = np.flatnonzero(role == "train")
-            counts = np.bincount(codes[training])
-            if counts.max() > 1:
-                role[training[codes[training] == counts.argmax()][0]] = name

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from sklearn_ltd.model_selection import assign_roles, draw_roles, encode_labels, is_unlabeled
+from sklearn_ltd._labels import draw_roles, encode_labels, is_unlabeled
+from sklearn_ltd.model_selection import assign_roles
 
 FRACTIONS = {"temperature": 0.4, "stop": 0.2}
 NAN = float("nan")

@@ -1,0 +1,106 @@
+"""What a `Graph` is made of, checked; the errors tell what to pass instead."""
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.validation import check_array
+
+
+def check_adjacency(adjacency):
+    if not sp.issparse(adjacency):
+        is_graph = hasattr(adjacency, "adjacency")
+        if is_graph or isinstance(adjacency, str) or np.ndim(adjacency) != 2:
+            raise TypeError(
+                "adjacency must be a square scipy sparse matrix or 2-D array, got "
+                f"{type(adjacency).__name__}. Convert other graphs by as_graph(obj)."
+            )
+        adjacency = np.asarray(adjacency)
+        _check_weight_dtype(adjacency.dtype)
+        if adjacency.dtype == np.float16:
+            adjacency = adjacency.astype(np.float32)
+        adjacency = sp.csr_array(adjacency)
+    n_rows, n_columns = adjacency.shape
+    if n_rows != n_columns:
+        raise ValueError(
+            f"adjacency must be square, got {adjacency.shape}: scikit-learn splits X by rows. "
+            "Pass Graph(adjacency, X), which it can split."
+        )
+    if n_rows == 0:
+        raise ValueError(
+            "the graph is empty: adjacency has shape (0, 0), expected at least 1 node."
+        )
+    return _canonical(adjacency)
+
+
+def _check_weight_dtype(dtype):
+    if dtype.kind not in "buif":
+        raise TypeError(f"edge weights must be real numbers, got dtype {dtype}.")
+
+
+def _canonical(adjacency):
+    """CSR array of floats, sorted, without duplicates and stored zeros; copies if it must."""
+    _check_weight_dtype(adjacency.dtype)
+    dtype = np.float64 if adjacency.dtype in (np.float64, np.longdouble) else np.float32
+    # Before CSR, which adds duplicates up in the dtype they have.
+    matrix = sp.csr_array(adjacency.astype(dtype, copy=False))
+    if not np.isfinite(matrix.data).all():
+        raise ValueError(
+            "edge weights must be finite, got NaN or infinity. Use 0 (no entry) for no edge."
+        )
+    if (matrix.data < 0).any():
+        raise ValueError(
+            f"edge weights must be >= 0, got {matrix.data.min():g}. Negative relations can't be "
+            "averaged over; pass abs(adjacency), or only the positive edges."
+        )
+    if not matrix.has_canonical_format or (matrix.data == 0).any():
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+    return matrix
+
+
+def check_features(X, n_nodes):
+    """`X` as a float array or CSR array with `n_nodes` rows, and the names of its columns."""
+    if X is None:
+        return None, None
+    columns = getattr(X, "columns", None)
+    named = columns is not None and len(columns) and all(isinstance(c, str) for c in columns)
+    names = np.asarray(columns, dtype=object) if named else None
+    if sp.issparse(X) and X.format != "csr":
+        X = sp.csr_array(X)
+    X = check_array(
+        X, accept_sparse="csr", dtype=[np.float32, np.float64], input_name="X", ensure_min_samples=0
+    )
+    if X.shape[0] != n_nodes:
+        raise ValueError(
+            f"X has {X.shape[0]} rows, but the adjacency has {n_nodes} nodes. Pass one row of "
+            "features per node, in the order of the adjacency."
+        )
+    return (sp.csr_array(X) if sp.issparse(X) else X), names
+
+
+def check_names(node_names, n_nodes):
+    names = list(node_names)
+    if len(names) != n_nodes:
+        raise ValueError(f"node_names has {len(names)} entries, but the graph has {n_nodes} nodes.")
+    if len(set(names)) != n_nodes:
+        raise ValueError("node_names must be unique, got some name more than once.")
+    if len(set(map(type, names))) == 1 and isinstance(names[0], (str, int, np.integer)):
+        return np.array(names)
+    array = np.empty(n_nodes, dtype=object)
+    array[:] = names
+    return array
+
+
+def check_index(index):
+    """An index that numpy understands; an empty list selects no node."""
+    if isinstance(index, slice) or index is Ellipsis:
+        return index
+    index = np.asarray(index)
+    if index.size == 0 and index.dtype != bool:
+        index = index.astype(np.intp)
+    if index.ndim > 1 or index.dtype.kind not in "biu":
+        raise IndexError(
+            "select nodes by integer positions, a boolean mask or a slice, got an array of "
+            f"dtype {index.dtype} and shape {index.shape}."
+        )
+    return index

@@ -1,0 +1,309 @@
+"""Labels of nodes: which are known, what they are, and which role each of them plays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import assert_all_finite, column_or_1d
+
+ROLES = ("train", "temperature", "stop")
+
+
+@dataclass
+class Labels:
+    """The known labels of one fit, by position in the whole graph.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n,)
+        Class codes; -1 for every node that has no role: its label is not read.
+    nodes : dict of str to ndarray
+        Role ("train", "temperature", "stop") to the sorted positions of its nodes.
+    """
+
+    codes: np.ndarray
+    nodes: dict
+
+    def positions(self, *roles):
+        """Sorted positions of the nodes with one of the roles."""
+        return np.sort(np.concatenate([self.nodes[role] for role in roles]))
+
+    def tensors(self, *roles, device):
+        """Positions and class codes of the nodes with one of the roles."""
+        nodes = self.positions(*roles)
+        return torch.tensor(nodes, device=device), torch.tensor(self.codes[nodes], device=device)
+
+    @property
+    def roles(self):
+        """Role of every node of the whole graph, "" where there is none."""
+        roles = np.full(len(self.codes), "", dtype="<U11")
+        for role, nodes in self.nodes.items():
+            roles[nodes] = role
+        return roles
+
+
+def read_labels(graph, y, labeled_mask, role, fractions, rng):
+    """The labels that a fit may read, with their roles; no other entry of `y` is looked at.
+
+    Parameters
+    ----------
+    graph : Graph
+    y, labeled_mask, role
+        As in `fit`.
+    fractions : dict of str to float
+        For the draw of roles where `role` is None, see `draw_roles`.
+    rng : RandomState
+
+    Returns
+    -------
+    labels : Labels
+    classes : ndarray of shape (n_classes,)
+    """
+    y = align_labels(y, graph)
+    if not len(graph):
+        raise ValueError(
+            "the selection has 0 nodes, expected at least 2 labelled ones. Pass graph[nodes] "
+            "with the nodes to learn from."
+        )
+    graph, y, role = _select(graph, y, labeled_mask, _check_role(role, len(graph)))
+    codes, classes = _check_labels(y)
+    if role is None:
+        roles = np.full(len(codes), "", dtype="<U11")
+        labeled = np.flatnonzero(codes >= 0)
+        roles[labeled] = draw_roles(codes[labeled], fractions, rng)
+    else:
+        roles = _check_roles_labeled(role, codes, classes)
+    whole = np.full(graph.n_nodes, -1)
+    whole[graph.nodes] = codes
+    return Labels(whole, {name: np.sort(graph.nodes[roles == name]) for name in ROLES}), classes
+
+
+def align_labels(y, graph):
+    """`y` as an array along the view; a dict or Series with node names is put in order."""
+    if hasattr(y, "index") and hasattr(y, "to_dict") and graph.has_node_names:
+        y = _series_by_name(y, graph)
+    if isinstance(y, dict):
+        y = _dict_by_name(y, graph)
+    elif hasattr(y, "to_numpy"):
+        y = y.to_numpy()
+    else:
+        y = as_labels(y)
+    y = column_or_1d(y, warn=True)
+    if len(y) != len(graph):
+        raise ValueError(
+            f"y has {len(y)} labels, but the graph has {len(graph)} selected nodes: inconsistent "
+            "numbers of samples. Pass one label per node, or fit(graph[nodes], y_of_those_nodes)."
+        )
+    return y
+
+
+def _series_by_name(y, graph):
+    """A dict where the index holds node names; the Series itself where it holds none."""
+    names = set(graph.whole.node_names.tolist())
+    known = [name in names for name in y.index.tolist()]
+    if all(known):
+        return y.to_dict()
+    if any(known):
+        raise ValueError(
+            f"the index of y has {sum(known)} node names and {len(known) - sum(known)} other "
+            "values, got a mixture. Index it by node name, or pass y.to_numpy() in node order."
+        )
+    return y
+
+
+def _dict_by_name(y, graph):
+    names = graph.node_names.tolist()
+    strangers = set(y) - set(graph.whole.node_names.tolist())
+    if strangers:
+        raise ValueError(
+            f"y has labels for {len(strangers)} names that are no nodes, e.g. "
+            f"{next(iter(strangers))!r}. Key it by node name, see graph.node_names."
+        )
+    values = np.empty(len(names), dtype=object)
+    values[:] = [y.get(name) for name in names]
+    return values
+
+
+def _check_role(role, n):
+    """`role` as an array of strings; None stays None."""
+    if role is None:
+        return None
+    role = np.asarray(role)
+    if role.shape != (n,):
+        raise ValueError(
+            f"role must have one entry per selected node, got shape {role.shape} for {n} nodes."
+        )
+    roles = np.array(["" if r is None else str(r) for r in role.tolist()], dtype=object)
+    unknown = set(roles) - {"", *ROLES}
+    if unknown:
+        raise ValueError(
+            f"role must be 'train', 'temperature', 'stop' or '', got {sorted(unknown)[0]!r}. "
+            "Draw roles by sklearn_ltd.model_selection.assign_roles(y)."
+        )
+    return roles.astype("<U11")
+
+
+def _select(graph, y, labeled_mask, role):
+    """Restrict to the nodes of `labeled_mask` that have a role; every node once."""
+    if labeled_mask is not None:
+        chosen = _check_mask(labeled_mask, len(graph))
+        graph, y = graph[chosen], y[chosen]
+        role = None if role is None else role[chosen]
+    if role is not None:
+        graph, y, role = graph[role != ""], y[role != ""], role[role != ""]
+    nodes, first, inverse = np.unique(graph.nodes, return_index=True, return_inverse=True)
+    if len(nodes) == len(graph):
+        return graph, y, role
+    repeated = y[first][inverse]
+    differ = (repeated != y) & ~(is_unlabeled(repeated) & is_unlabeled(y))
+    if differ.any():
+        raise ValueError(
+            f"{differ.sum()} nodes are selected more than once with different labels. "
+            "Select every node once."
+        )
+    return graph[first], y[first], None if role is None else role[first]
+
+
+def _check_mask(labeled_mask, n):
+    mask = np.asarray(labeled_mask)
+    if mask.dtype == bool and mask.shape == (n,):
+        return np.flatnonzero(mask)
+    positions = mask.dtype.kind in "iu" and mask.ndim == 1 and mask.size
+    if positions and mask.min() >= 0 and mask.max() < n:
+        return mask
+    raise ValueError(
+        f"labeled_mask must be a boolean array of length {n} or integer positions in 0 .. {n - 1}"
+        f" along the selected nodes, got dtype {mask.dtype} and shape {mask.shape}."
+    )
+
+
+def _check_labels(y):
+    labeled = ~is_unlabeled(y)
+    if not labeled.any():
+        what = "NaN only" if y.dtype.kind == "f" else "no label"
+        raise ValueError(
+            f"Input y contains {what}: all {len(y)} entries are -1, None or NaN, or left out by "
+            "labeled_mask or role. Pass the known labels."
+        )
+    known = y[labeled]
+    kinds = {type(v).__name__ for v in known.tolist()}
+    if "str" in kinds and len(kinds) > 1:
+        raise TypeError(
+            f"labels must be of one type, got {' and '.join(sorted(kinds))}. Convert them, and "
+            "label unknown ones None."
+        )
+    assert_all_finite(known, input_name="y")
+    try:
+        codes, classes = encode_labels(y)
+    except TypeError as error:
+        raise TypeError(f"labels must be of one type to be sorted: {error}") from error
+    check_classification_targets(np.array(known.tolist()) if known.dtype == object else known)
+    if len(classes) < 2:
+        raise ValueError(
+            f"the labels have one class, {classes[0]!r}; a classifier needs at least 2 classes. "
+            "Unlabelled nodes are -1, None or NaN."
+        )
+    return codes, classes
+
+
+def _check_roles_labeled(roles, codes, classes):
+    unlabeled = int((codes < 0).sum())
+    if unlabeled:
+        raise ValueError(f"{unlabeled} nodes have a role but no label. Give them '' as role.")
+    missing = sorted(set(codes) - set(codes[roles == "train"]))
+    if missing:
+        raise ValueError(
+            f"the classes {classes[missing].tolist()[:5]} have no node with role 'train'. Give "
+            "every class one."
+        )
+    return roles
+
+
+def _is_missing(value):
+    """None, NaN or pandas.NA, whose comparisons have no truth value."""
+    return value is None or type(value).__name__ == "NAType" or value != value
+
+
+def is_unlabeled(y):
+    """Mask of the entries that mean "no label": None, NaN, or -1 among numbers.
+
+    Where the values are exactly {-1, 1}, both are classes (the usual binary coding).
+    """
+    y = np.asarray(y)
+    if y.dtype.kind in "OUS":
+        missing = np.array([_is_missing(v) for v in y.tolist()], dtype=bool)
+        numeric = [isinstance(v, (int, float, np.number)) for v in y[~missing].tolist()]
+        if not (numeric and all(numeric)):
+            return missing
+    else:
+        missing = np.isnan(y) if y.dtype.kind == "f" else np.zeros(y.shape, dtype=bool)
+    negative = np.zeros(y.shape, dtype=bool)
+    negative[~missing] = y[~missing].astype(float) == -1
+    values = set(y[~missing].tolist())
+    return missing if values == {-1, 1} else missing | negative
+
+
+def as_labels(y):
+    """An array of labels; a list of strings with NaN keeps the NaN."""
+    array = np.asarray(y)
+    if array.dtype.kind in "US" and not hasattr(y, "dtype"):
+        return np.asarray(y, dtype=object)
+    return array
+
+
+def encode_labels(y):
+    """Codes 0 .. C-1, with -1 for unlabelled nodes, and the sorted classes."""
+    labeled = ~is_unlabeled(y)
+    codes = np.full(len(y), -1)
+    known = y[labeled]
+    if known.dtype.kind == "O" and len(known):
+        known = np.array(known.tolist())
+    classes, codes[labeled] = np.unique(known, return_inverse=True)
+    return codes, classes
+
+
+def draw_roles(codes, fractions, rng):
+    """Stratified draw of roles for labelled nodes.
+
+    Every class keeps one label or more for "train".  The other roles are owed their
+    fraction of each class; what a small class cannot give is carried over to the next one,
+    so that the totals come out right from two labels per class up.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_labeled,)
+        Class codes.
+    fractions : dict of str to float
+        Role to its fraction of the labels; the rest is "train".
+    rng : RandomState
+
+    Returns
+    -------
+    role : ndarray of shape (n_labeled,), dtype str
+    """
+    role = np.full(len(codes), "train", dtype="<U11")
+    owed = dict.fromkeys(fractions, 0.0)
+    for code in rng.permutation(np.unique(codes)):
+        members = rng.permutation(np.flatnonzero(codes == code))
+        free = list(members[1:])
+        for name, fraction in fractions.items():
+            owed[name] += fraction * len(members)
+        while free and owed:
+            name = max(owed, key=owed.get)
+            if owed[name] < 0.5:
+                break
+            role[free.pop()] = name
+            owed[name] -= 1
+    _fill_missing_roles(role, codes, fractions)
+    return role
+
+
+def _fill_missing_roles(role, codes, fractions):
+    """Give a role that came out empty one label of the class with most labels to train on."""
+    for name in fractions:
+        if not (role == name).any():
+            training = np.flatnonzero(role == "train")
+            counts = np.bincount(codes[training])
+            if counts.max() > 1:
+                role[training[codes[training] == counts.argmax()][0]] = name
