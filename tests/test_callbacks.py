@@ -67,6 +67,17 @@ def test_callbacks_do_not_change_the_result(clf, data):
     np.testing.assert_array_equal(clf.predict_proba(data.graph), plain)
 
 
+def test_the_scoring_monitor_follows_a_search(data):
+    monitor = ScoringMonitor(scoring="accuracy")
+    clf = GNNNodeClassifier(**SETTINGS).set_callbacks(monitor)
+    GridSearchCV(clf, {"dropout": [0.1, 0.5]}, cv=2).fit(data.graph[:40], data.y[:40])
+    (log,) = monitor.get_logs(select="all", include_lineage=True)
+    epochs = log.data_as_pandas.query("task_name == 'epoch'")
+    fits = {path[:-1] for path in epochs["task_id_path"]}
+    assert len(fits) == 5  # two folds of two candidates, and the refit
+    assert epochs["accuracy"].between(0, 1).all()
+
+
 def test_the_progress_bar_follows_a_search(data, capsys):
     pytest.importorskip("rich")
     search = GridSearchCV(GNNNodeClassifier(**SETTINGS), {"dropout": [0.1, 0.5]}, cv=2)

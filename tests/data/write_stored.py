@@ -1,6 +1,7 @@
 """Write the stored classifier of this version, and its predictions, for test_persistence.py."""
 
 from pathlib import Path
+from zipfile import ZIP_DEFLATED
 
 import numpy as np
 import skops.io
@@ -13,5 +14,5 @@ data = make_attributed_sbm(n_nodes=60, n_classes=3, n_features=6, random_state=0
 clf = LTDNodeClassifier(hidden_dim=4, max_iter=10, random_state=0, device="cpu")
 clf.fit(data.graph[:30], data.y[:30])
 path = Path(__file__).parent / f"ltd_{sklearn_ltd.__version__}.skops"
-skops.io.dump(clf, path)
+skops.io.dump(clf, path, compression=ZIP_DEFLATED)
 np.save(path.with_suffix(".npy"), clf.predict_proba(data.graph))
