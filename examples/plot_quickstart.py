@@ -17,7 +17,6 @@ from sklearn_ltd.datasets import load_karate_club
 METHODS = {
     "plain GCN": lambda seed: GNNNodeClassifier("gcn", random_state=seed),
     "FT, temperature 1": lambda seed: LTDNodeClassifier(temperature=1.0, random_state=seed),
-    "LTD, scalable": lambda seed: LTDNodeClassifier(scalable=True, random_state=seed),
     "LTD": lambda seed: LTDNodeClassifier(random_state=seed),
 }
 

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 
 from ._base import BaseNodeClassifier, graph_tensors
-from ._torch import resolve_device, seeded
+from ._torch import few_threads, resolve_device, seeded
 from ._train import Supervised
 
 NETWORK_CONSTRAINTS = {
@@ -158,7 +158,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         fractions = {"stop": self.validation_fraction} if self.validation_fraction else {}
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
         device = resolve_device(self.device)
-        with seeded(rng.randint(2**31), device):
+        with seeded(rng.randint(2**31), device), few_threads(graph.size):
             module = self._make_module(self.n_features_in_, len(self.classes_)).to(device).train()
             nodes, codes = labels.tensors("train", "temperature", device=device)
             step = Supervised(

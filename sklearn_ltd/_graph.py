@@ -165,6 +165,12 @@ class Graph:
         return self.adjacency.shape[0]
 
     @property
+    def size(self):
+        """Numbers stored for the whole graph: edges and features."""
+        X = self.features
+        return self.adjacency.nnz + (X.nnz if sp.issparse(X) else X.size)
+
+    @property
     def shape(self):
         """(n_selected, n_features)."""
         return len(self.nodes), self._whole.n_features

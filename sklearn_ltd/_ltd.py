@@ -22,7 +22,7 @@ from ._distill import (
 )
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, adam, class_weights
 from ._teacher import check_teacher, teach
-from ._torch import resolve_device, seeded, to_numpy
+from ._torch import few_threads, resolve_device, seeded, to_numpy
 
 
 class LTDNodeClassifier(BaseNodeClassifier):
@@ -250,7 +250,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.teacher_, logits = teach(
             self._make_teacher(), graph, labels, self.classes_, rng, device
         )
-        with seeded(rng.randint(2**31), device):
+        with seeded(rng.randint(2**31), device), few_threads(graph.size):
             step = self._make_step(graph, labels, torch.from_numpy(logits).to(device), device)
             self._run(step, graph, labels, device)
         self.teacher_proba_ = softmax(logits, axis=1)

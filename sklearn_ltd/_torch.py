@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 _seeding = threading.RLock()
+_SMALL = 500_000
 
 
 def resolve_device(device):
@@ -66,6 +67,27 @@ def seeded(seed, device):
         elif device.type == "mps":
             torch.mps.manual_seed(seed)
         yield
+
+
+@contextmanager
+def few_threads(size):
+    """One torch thread inside the block for small work, which more threads only slow down.
+
+    They wait for each other longer than they work, above all where other processes run; and
+    sums come out the same bit for bit whatever the number of cores.
+
+    Parameters
+    ----------
+    size : int
+        Numbers stored for the graph: edges and features.
+    """
+    threads = torch.get_num_threads()
+    if size < _SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def to_numpy(tensor):

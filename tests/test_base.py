@@ -646,3 +646,28 @@ def test_edge_weights_reach_a_network_that_asks_for_them(make, graph, y):
     assert not np.allclose(clf.predict_proba(heavy), clf.predict_proba(graph))
     clf = make(backbone=Unweighted).fit(graph, y)
     assert np.array_equal(clf.predict_proba(heavy), clf.predict_proba(graph))
+
+
+def test_a_fit_gives_torch_its_threads_back(tiny):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        GNNNodeClassifier(max_iter=2, random_state=0).fit(tiny.graph, tiny.y)
+        assert torch.get_num_threads() == 2
+        with pytest.raises(ValueError, match=r"inconsistent"):
+            GNNNodeClassifier(random_state=0).fit(tiny.graph, tiny.y[:-1])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_number_of_threads_does_not_change_a_small_fit(tiny):
+    before = torch.get_num_threads()
+    results = []
+    for n_threads in (1, 2):
+        torch.set_num_threads(n_threads)
+        clf = LTDNodeClassifier(hidden_dim=8, max_iter=8, random_state=0, device="cpu")
+        results.append(clf.fit(tiny.graph, tiny.y).state_)
+    torch.set_num_threads(before)
+    for name, parameter in results[0].items():
+        np.testing.assert_array_equal(parameter, results[1][name])
