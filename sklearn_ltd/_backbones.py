@@ -55,10 +55,20 @@ class GraphTensors:
     @cached_property
     def mean(self):
         """The weighted mean over the sources of incoming edges; 0 where there are none."""
-        degree = self._incoming.sum(axis=1).astype(np.float64)
-        scale = np.divide(1, degree, out=np.zeros(len(degree)), where=degree > 0)
-        matrix = sp.diags_array(scale) @ self._incoming
-        return SparseMatrix.from_scipy(matrix, self.device, self.dtype)
+        return self._row_means(self._incoming)
+
+    @cached_property
+    def neighbor_mean(self):
+        """`mean` over the other nodes: no self-loops; a node without neighbours is its own."""
+        others = self._incoming - sp.diags_array(self._incoming.diagonal())
+        others.eliminate_zeros()
+        alone = (np.diff(others.indptr) == 0).astype(np.float64)
+        return self._row_means(sp.csr_array(others + sp.diags_array(alone)))
+
+    def _row_means(self, matrix):
+        total = matrix.sum(axis=1).astype(np.float64)
+        scale = np.divide(1, total, out=np.zeros(len(total)), where=total > 0)
+        return SparseMatrix.from_scipy(sp.diags_array(scale) @ matrix, self.device, self.dtype)
 
     @cached_property
     def _patterns(self):

@@ -12,9 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._backbones import BACKBONES, GraphTensors, make_backbone
 from ._callbacks import FitTasks
+from ._checks import check_features_match
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
-from ._torch import load_module_state, module_state, prediction_device, seeded
+from ._torch import few_threads, load_module_state, module_state, prediction_device, seeded
 from ._train import predict_logits, run_epochs
 
 
@@ -154,33 +155,35 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """``function(module, tensors)`` without dropout, at the selected nodes, as float64."""
         check_is_fitted(self)
         graph = self._check_graph(as_graph(graph))
-        module, device = self._fitted_module()
-        with torch.no_grad():
+        device = prediction_device(self.device)
+        module = self._fitted_module(device)
+        with torch.no_grad(), few_threads(graph.size):
             rows = function(module, graph_tensors(graph, device))
-            rows = rows[torch.from_numpy(graph.nodes).to(device)]
+            rows = rows[torch.tensor(graph.nodes, device=device)]
         return rows.cpu().numpy().astype(np.float64)
 
-    def _fitted_module(self):
-        """The backbone with its fitted parameters, built on first use after unpickling."""
-        cached = self.__dict__.get("_module")
-        if cached is None:
-            device = prediction_device(self.device)
+    def _fitted_module(self, device):
+        """The backbone with its fitted parameters, built on first use and after unpickling."""
+        kept_on, module = self.__dict__.get("_module", (None, None))
+        if kept_on != device:
             with seeded(0, torch.device("cpu")):  # the random start is replaced
-                module = self._make_module(self.n_features_in_, len(self.classes_))
-            cached = load_module_state(module, self.state_).to(device).eval(), device
-            self._module = cached
-        return cached
+                module = make_backbone(**self.architecture_)
+            module = load_module_state(module, self.state_).to(device).eval()
+            self._module = device, module
+        return module
 
-    def _make_module(self, n_features, n_classes):
+    def _make_module(self, device):
+        """A backbone with random parameters, in training mode."""
+        self.architecture_ = {
+            "backbone": self.backbone,
+            "n_features": self.n_features_in_,
+            "n_classes": len(self.classes_),
+            "hidden_dim": self.hidden_dim,
+            "n_layers": self.n_layers,
+            "dropout": self.dropout,
+        }
         try:
-            return make_backbone(
-                self.backbone,
-                n_features,
-                n_classes,
-                hidden_dim=self.hidden_dim,
-                n_layers=self.n_layers,
-                dropout=self.dropout,
-            )
+            return make_backbone(**self.architecture_).to(device).train()
         except TypeError as error:
             raise TypeError(
                 f"backbone must be a callable (n_features, n_classes) -> torch.nn.Module: {error}"
@@ -188,29 +191,12 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _check_graph(self, graph):
         """The graph at prediction has to have the features of the graph at fit."""
-        n_features = graph.shape[1]
-        if n_features != self.n_features_in_ or (graph.X is None) != (self.structure_ is not None):
-            found = "no features" if graph.X is None else f"{n_features} features"
-            wanted = (
-                "no features" if self.structure_ is not None else f"{self.n_features_in_} features"
-            )
-            raise ValueError(
-                f"X has {found}, but {type(self).__name__} is expecting {self.n_features_in_} "
-                f"features as input: it was fitted on a graph with {wanted}. Pass a graph with "
-                "the same node features, in the same order."
-            )
+        check_features_match(self, graph, structural=self.structure_ is not None)
         if graph.X is None and graph._whole.fingerprint != self.structure_:
             raise ValueError(
                 "the classifier was fitted on a graph without node features, where structural "
                 "ones of that very graph stand in: they mean nothing on another graph. Give "
                 "both graphs features, Graph(adjacency, X), or predict on the training graph."
-            )
-        names = getattr(self, "feature_names_in_", None)
-        found = graph.feature_names
-        if names is not None and found is not None and not np.array_equal(names, found):
-            raise ValueError(
-                "The feature names should match those that were passed during fit, got "
-                f"{list(found[:5])} for {list(names[:5])}. Reorder the columns."
             )
         return graph
 
@@ -242,7 +228,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
-    def _run(self, step, graph, labels, device):
+    def _run(self, step, graph, labels, device, first_epoch=0):
         """Run the epochs of `step` and keep what the best one gave."""
         nodes = labels.positions(*ROLES)
         known = self.classes_[labels.codes[nodes]]
@@ -252,6 +238,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 *labels.tensors("stop", device=device),
                 max_iter=self.max_iter,
                 n_iter_no_change=self.n_iter_no_change,
+                first_epoch=first_epoch,
                 tasks=tasks,
                 verbose=self.verbose,
                 name=type(self).__name__,

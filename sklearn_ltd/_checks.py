@@ -104,3 +104,22 @@ def check_index(index):
             f"dtype {index.dtype} and shape {index.shape}."
         )
     return index
+
+
+def check_features_match(estimator, graph, structural=False):
+    """Raise unless the graph has the features that the estimator was fitted on."""
+    n_features, expected = graph.shape[1], estimator.n_features_in_
+    if n_features != expected or (graph.X is None) != structural:
+        found = "no features" if graph.X is None else f"{n_features} features"
+        wanted = "no features" if structural else f"{expected} features"
+        raise ValueError(
+            f"X has {found}, but {type(estimator).__name__} is expecting {expected} features as "
+            f"input: it was fitted on a graph with {wanted}. Pass a graph with the same node "
+            "features, in the same order."
+        )
+    names, found = getattr(estimator, "feature_names_in_", None), graph.feature_names
+    if names is not None and found is not None and not np.array_equal(names, found):
+        raise ValueError(
+            "The feature names should match those that were passed during fit, got "
+            f"{list(found[:5])} for {list(names[:5])}. Reorder the columns."
+        )

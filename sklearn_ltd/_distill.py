@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ._train import clone_state, predict_logits
+from ._train import clone_state, predict_logits, trainable
 
 TEMPERATURE_FEATURES = ("logits", "norm", "entropy")
-_SMALLEST_TEMPERATURE = 0.01
+SMALLEST_TEMPERATURE = 1e-3
 
 
 def soft_targets(teacher_logits, temperatures):
@@ -28,7 +28,7 @@ def soft_targets(teacher_logits, temperatures):
     targets : torch.Tensor of shape (n, n_classes)
     """
     sign = torch.where(temperatures < 0, -1.0, 1.0)
-    safe = sign * temperatures.abs().clamp_min(_SMALLEST_TEMPERATURE)
+    safe = sign * temperatures.abs().clamp_min(SMALLEST_TEMPERATURE)
     return (teacher_logits / safe.unsqueeze(1)).softmax(1)
 
 
@@ -39,7 +39,7 @@ def neighbor_entropy(probabilities, mean):
     ----------
     probabilities : torch.Tensor of shape (n, n_classes)
     mean : SparseMatrix
-        Row v averages over the neighbours of v; an empty row gives entropy 0.
+        Row v averages over the neighbours of v, see `GraphTensors.neighbor_mean`.
 
     Returns
     -------
@@ -104,8 +104,9 @@ def heuristic_temperatures(teacher_logits, mean, weights, scale):
     """Temperatures without learning, for the scalable variant; the formula is ours.
 
     ``tau_v = 0.8 k sigmoid(mu z(-margin_v) + nu z(-||z^t_v||) + gamma z(H_v))``, where z()
-    standardises over the nodes and margin is the difference of the two largest teacher
-    probabilities: the three signals of the temperature network, each turned so that it grows
+    standardises over the nodes, margin is the difference of the two largest teacher
+    probabilities and the logits are centred: the three signals of the temperature network, each
+    turned so that it grows
     where the teacher is more often wrong.  A doubtful node gets a soft target and hence
     little say.  The paper publishes no formula for its own heuristic.
 
@@ -181,8 +182,8 @@ class LearnedDistillation(Distillation):
     Parameters
     ----------
     network : TemperatureNetwork
-    temperature_optimizer : torch.optim.Optimizer
-        Of the network.
+    temperature_optimizer : torch.optim.Optimizer or None
+        Of the network; None leaves it at its random start.
     evaluation_loss : callable
         Of the student's logits of all nodes.
     warmup_iter : int
@@ -211,12 +212,13 @@ class LearnedDistillation(Distillation):
         self.temperature_optimizer = temperature_optimizer
         self.evaluation_loss = evaluation_loss
         self.warmup_iter = warmup_iter
-        self.entropy = neighbor_entropy(teacher_logits.softmax(1), graph.mean)
+        self.entropy = neighbor_entropy(teacher_logits.softmax(1), graph.neighbor_mean)
         self.logits = predict_logits(module, graph)
         self.n_epochs = 0
 
     def __call__(self):
-        learning = self.n_epochs >= self.warmup_iter
+        warm = self.n_epochs >= self.warmup_iter
+        learning = warm and self.temperature_optimizer is not None
         self.n_epochs += 1
         with torch.set_grad_enabled(learning):
             temperatures = self.network(self.logits, self.entropy)
@@ -239,13 +241,17 @@ class LearnedDistillation(Distillation):
         in place while the graph of the gradient still needs them.
         """
         leaf = targets.detach().requires_grad_(learning)
-        copies = {k: p.detach().clone().requires_grad_() for k, p in self.module.named_parameters()}
+        copies = {
+            name: parameter.detach().clone().requires_grad_()
+            for name, parameter in self.module.named_parameters()
+            if parameter.requires_grad
+        }
         logits = torch.func.functional_call(self.module, copies, (self.graph,))
         loss = self.loss(logits, leaf)
         gradients = torch.autograd.grad(
             loss, list(copies.values()), create_graph=learning, materialize_grads=True
         )
-        for parameter, gradient in zip(self.module.parameters(), gradients):
+        for parameter, gradient in zip(trainable(self.module), gradients):
             parameter.grad = gradient.detach()
         self.optimizer.step()
         return loss, gradients, leaf
@@ -261,8 +267,7 @@ class LearnedDistillation(Distillation):
         logits = self.module(self.graph)
         self.module.train()
         evaluation = self.evaluation_loss(logits)
-        parameters = list(self.module.parameters())
-        outer = torch.autograd.grad(evaluation, parameters, materialize_grads=True)
+        outer = torch.autograd.grad(evaluation, trainable(self.module), materialize_grads=True)
         scaled = [s * g for s, g in zip(step_scale(self.optimizer), outer)]
         inner = sum((g * s).sum() for g, s in zip(gradients, scaled))
         (derivative,) = torch.autograd.grad(inner, leaf)

@@ -1,19 +1,23 @@
 """`NodeFeatures`: a scikit-learn transformer on the node features, inside a pipeline."""
 
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
+from sklearn.feature_selection import SelectorMixin
+from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
+from ._checks import check_features_match
 from ._graph import as_graph
+from ._labels import is_unlabeled, select_labels
 
 
 class NodeFeatures(TransformerMixin, BaseEstimator):
     """Apply a scikit-learn transformer to the node features; the edges stay.
 
-    The transformer is fitted on the features of the selected nodes and applied to those of
-    all nodes.  What it returns is kept as it is: sparse features stay sparse where it keeps
-    them so.
+    The transformer is fitted on the features of the selected nodes (of the labelled ones, if it
+    needs labels) and applied to those of all nodes.  What it returns is kept as it is: sparse
+    features stay sparse where it keeps them so.
 
     Parameters
     ----------
@@ -44,7 +48,8 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
     (100,)
     """
 
-    __metadata_request__fit = {"graph": UNUSED}
+    # The graph is the data; the others are for the classifier unless asked for here too.
+    __metadata_request__fit = {"graph": UNUSED, "labeled_mask": False, "role": False}
     __metadata_request__transform = {"graph": UNUSED}
 
     _parameter_constraints = {"transformer": [HasMethods(["fit", "transform"])]}
@@ -53,15 +58,17 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         self.transformer = transformer
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, graph, y=None):
+    def fit(self, graph, y=None, labeled_mask=None, *, role=None):
         """Fit the transformer on the features of the selected nodes.
 
         Parameters
         ----------
         graph : Graph or anything `as_graph` accepts
             It must have features.
-        y : array-like of shape (n_selected,), default=None
-            Passed on, for supervised transformers.
+        y, labeled_mask, role
+            As in `LTDNodeClassifier.fit`.  Read only if the transformer, or a part of it, is a
+            feature selector or tagged as needing labels; it is then fitted on the labelled
+            nodes.
 
         Returns
         -------
@@ -72,10 +79,17 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         ValueError
             If the graph has no features.
         """
-        graph = self._check(as_graph(graph))
+        graph = _with_features(as_graph(graph))
         self.n_features_in_ = graph.shape[1]
+        self.__dict__.pop("feature_names_in_", None)
         if graph.feature_names is not None:
             self.feature_names_in_ = graph.feature_names
+        if _needs_labels(self.transformer):
+            graph, y, _ = select_labels(graph, y, labeled_mask, role)
+            known = ~is_unlabeled(y)
+            graph, y = graph[known], y[known]
+        else:
+            y = None
         self.transformer_ = clone(self.transformer).fit(graph.X[graph.nodes], y)
         return self
 
@@ -89,28 +103,37 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         graph : Graph
+
+        Raises
+        ------
+        ValueError
+            If the features are not those of `fit`.
         """
         check_is_fitted(self)
-        graph = self._check(as_graph(graph))
+        graph = _with_features(as_graph(graph))
+        check_features_match(self, graph)
         return graph.with_features(self.transformer_.transform(graph.X))
-
-    def _check(self, graph):
-        if graph.X is None:
-            raise ValueError(
-                "NodeFeatures needs node features, got a graph without. Pass "
-                "Graph(adjacency, X), or leave the step out: the classifiers make features of "
-                "the structure by themselves."
-            )
-        expected = getattr(self, "n_features_in_", graph.shape[1])
-        if hasattr(self, "transformer_") and graph.shape[1] != expected:
-            raise ValueError(
-                f"X has {graph.shape[1]} features, but NodeFeatures is expecting {expected} "
-                "features as input. Pass a graph with the node features of fit."
-            )
-        return graph
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.sparse = True
         return tags
+
+
+def _needs_labels(transformer):
+    parts = [transformer, *transformer.get_params(deep=True).values()]
+    return any(
+        isinstance(part, SelectorMixin) or get_tags(part).target_tags.required
+        for part in parts
+        if isinstance(part, BaseEstimator)
+    )
+
+
+def _with_features(graph):
+    if graph.X is None:
+        raise ValueError(
+            "NodeFeatures needs node features, got a graph without. Pass Graph(adjacency, X), or "
+            "leave the step out: the classifiers make features of the structure by themselves."
+        )
+    return graph

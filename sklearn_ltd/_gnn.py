@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from ._base import BaseNodeClassifier, graph_tensors
 from ._torch import few_threads, resolve_device, seeded
-from ._train import Supervised
+from ._train import Supervised, trainable
 
 NETWORK_CONSTRAINTS = {
     "hidden_dim": [Interval(Integral, 1, None, closed="left")],
@@ -77,6 +77,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
         The losses of every epoch, and accuracy and loss on the stop nodes.
     transduction_ : ndarray of shape (n,)
         Predicted labels of all nodes of the training graph.
+    architecture_ : dict
+        What the network was built from.
     state_ : dict of str to ndarray
         Parameters and buffers of the network.
     structure_ : str or None
@@ -155,11 +157,11 @@ class GNNNodeClassifier(BaseNodeClassifier):
         TypeError, ValueError
             If the graph, the labels or a parameter are invalid.
         """
-        fractions = {"stop": self.validation_fraction} if self.validation_fraction else {}
+        fractions = {"stop": self.validation_fraction}
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
         device = resolve_device(self.device)
         with seeded(rng.randint(2**31), device), few_threads(graph.size):
-            module = self._make_module(self.n_features_in_, len(self.classes_)).to(device).train()
+            module = self._make_module(device)
             nodes, codes = labels.tensors("train", "temperature", device=device)
             step = Supervised(
                 module,
@@ -174,7 +176,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
 
 
 def adam(module, learning_rate, weight_decay):
-    return torch.optim.Adam(module.parameters(), learning_rate, weight_decay=weight_decay)
+    return torch.optim.Adam(trainable(module), learning_rate, weight_decay=weight_decay)
 
 
 def class_weights(class_weight, classes, codes, device):

@@ -136,10 +136,9 @@ class KNNGraph(TransformerMixin, BaseEstimator):
 
     def _training_nodes(self, X):
         """The training sample that each row of `X` repeats exactly, else -1."""
-        nearest = self._search.kneighbors(X, n_neighbors=1, return_distance=False)[:, 0]
-        differing = (self.graph_.X[nearest] != X).sum(axis=1)
-        differs = np.asarray(differing).ravel() > 0
-        return np.where(differs, -1, nearest)
+        known = {row: node for node, row in enumerate(_row_bytes(self.graph_.X))}
+        rows = _row_bytes(X.astype(self.graph_.X.dtype, copy=False))
+        return np.array([known.get(row, -1) for row in rows])
 
     def _graph(self, adjacency, X):
         names = getattr(self, "feature_names_in_", None)
@@ -149,3 +148,14 @@ class KNNGraph(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _row_bytes(X):
+    """The content of each row, hashable; rows are equal if and only if their contents are."""
+    if not sp.issparse(X):
+        return [row.tobytes() for row in np.ascontiguousarray(X) + 0.0]  # no negative zeros
+    X = sp.csr_array(X, copy=True)
+    X.sum_duplicates()
+    X.eliminate_zeros()
+    ends = zip(X.indptr[:-1], X.indptr[1:])
+    return [X.indices[i:j].tobytes() + X.data[i:j].tobytes() for i, j in ends]

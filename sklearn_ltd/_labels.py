@@ -60,13 +60,7 @@ def read_labels(graph, y, labeled_mask, role, fractions, rng):
     labels : Labels
     classes : ndarray of shape (n_classes,)
     """
-    y = align_labels(y, graph)
-    if not len(graph):
-        raise ValueError(
-            "the selection has 0 nodes, expected at least 2 labelled ones. Pass graph[nodes] "
-            "with the nodes to learn from."
-        )
-    graph, y, role = _select(graph, y, labeled_mask, _check_role(role, len(graph)))
+    graph, y, role = select_labels(graph, y, labeled_mask, role)
     codes, classes = _check_labels(y)
     if role is None:
         roles = np.full(len(codes), "", dtype="<U11")
@@ -77,6 +71,17 @@ def read_labels(graph, y, labeled_mask, role, fractions, rng):
     whole = np.full(graph.n_nodes, -1)
     whole[graph.nodes] = codes
     return Labels(whole, {name: np.sort(graph.nodes[roles == name]) for name in ROLES}), classes
+
+
+def select_labels(graph, y, labeled_mask, role):
+    """The view, labels and roles that are left by `labeled_mask` and `role`, checked."""
+    y = align_labels(y, graph)
+    if not len(graph):
+        raise ValueError(
+            "the selection has 0 nodes, expected at least 2 labelled ones. Pass graph[nodes] "
+            "with the nodes to learn from."
+        )
+    return _select(graph, y, labeled_mask, _check_role(role, len(graph)))
 
 
 def align_labels(y, graph):
@@ -99,17 +104,26 @@ def align_labels(y, graph):
 
 
 def _series_by_name(y, graph):
-    """A dict where the index holds node names; the Series itself where it holds none."""
+    """A dict where the index holds node names; the Series itself where it holds none.
+
+    Integers may be names or positions: a Series as long as the view whose index is not that
+    of the view's nodes would be read wrongly one way or the other.
+    """
+    index = y.index.tolist()
     names = set(graph.whole.node_names.tolist())
-    known = [name in names for name in y.index.tolist()]
-    if all(known):
-        return y.to_dict()
-    if any(known):
+    known = [name in names for name in index]
+    if not any(known):
+        return y
+    if len(set(index)) < len(index):
+        raise ValueError("the index of y has repeated node names. Give one label per node.")
+    positional = len(y) == len(graph) and set(index) != set(graph.node_names.tolist())
+    if positional or not all(known):
         raise ValueError(
-            f"the index of y has {sum(known)} node names and {len(known) - sum(known)} other "
-            "values, got a mixture. Index it by node name, or pass y.to_numpy() in node order."
+            f"the index of y is ambiguous: {sum(known)} node names and {len(known) - sum(known)} "
+            f"other values, which are not the names of the {len(graph)} selected nodes. Index it "
+            "by graph.node_names, or pass y.to_numpy() in node order."
         )
-    return y
+    return y.to_dict()
 
 
 def _dict_by_name(y, graph):
@@ -283,6 +297,7 @@ def draw_roles(codes, fractions, rng):
     role : ndarray of shape (n_labeled,), dtype str
     """
     role = np.full(len(codes), "train", dtype="<U11")
+    fractions = {name: fraction for name, fraction in fractions.items() if fraction > 0}
     owed = dict.fromkeys(fractions, 0.0)
     for code in rng.permutation(np.unique(codes)):
         members = rng.permutation(np.flatnonzero(codes == code))

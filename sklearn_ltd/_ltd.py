@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval
 
 from ._base import BaseNodeClassifier, graph_tensors
 from ._distill import (
+    SMALLEST_TEMPERATURE,
     TEMPERATURE_FEATURES,
     Distillation,
     LearnedDistillation,
@@ -52,14 +53,15 @@ class LTDNodeClassifier(BaseNodeClassifier):
     backbone : {"gcn", "gat", "sage", "appnp", "sgc", "mlp"} or callable, default="gcn"
         The student; see `GNNNodeClassifier`.
     scalable : bool, default=False
-        Guess the temperatures from the teacher once instead of learning them.  The paper
+        Guess the temperatures from the teacher once instead of learning them; no label is set
+        aside to judge them.  The paper
         does not publish the formula of its scalable variant; this one is ours:
         ``tau_v = 0.8 k sigmoid(mu z(-margin_v) + nu z(-||z_v||) + gamma z(H_v))`` with
-        teacher logits z_v, the margin of its two largest probabilities, the entropy H_v of
+        centred teacher logits z_v, the margin of its two largest probabilities, the entropy H_v of
         its mean prediction over the neighbours, and z() standardising over the nodes.
     temperature : float, default=None
-        One fixed temperature for all nodes: the baseline FT of the paper.  None: one for
-        each node.
+        One fixed temperature for all nodes, whatever `scalable` says: the baseline FT of the
+        paper.  None: one for each node.
     hidden_dim, n_layers, dropout
         The student's (and default teacher's) architecture; see `GNNNodeClassifier`.
     learning_rate : float, default=0.01
@@ -72,7 +74,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
     n_iter_no_change : int, default=50
         Stop after so many epochs without a better one on the "stop" nodes.
     warmup_iter : int, default=20
-        Epochs before the temperatures begin to learn.
+        Epochs before the temperatures begin to learn; the kept epoch is a later one.
     label_weight : float, default=1.0
         Weight of the hard labels in the student's loss (lambda); both terms are means.
     temperature_scale : float, default=1.0
@@ -86,7 +88,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
     heuristic_weights : tuple of 3 floats, default=(1.0, 1.0, 1.0)
         (mu, nu, gamma), used if `scalable`.
     temperature_fraction : float, default=0.4
-        Fraction of the labels that judge the temperatures.
+        Fraction of the labels that judge the temperatures, where these are learned.
     validation_fraction : float, default=0.2
         Fraction of the labels that stop the training.
     class_weight : dict, "balanced" or None, default=None
@@ -116,6 +118,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Epochs run, and the epoch, from 1, whose parameters were kept.
     history_ : list of dict of float
         Losses, temperatures, and accuracy and loss on the stop nodes, for every epoch.
+    architecture_ : dict
+        What the student was built from.
     state_ : dict of str to ndarray
         Parameters and buffers of the student.
     structure_ : str or None
@@ -243,7 +247,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
             If the teacher is already fitted and may have seen labels of other nodes.
         """
         self._check_parameters()
-        fractions = {"temperature": self.temperature_fraction, "stop": self.validation_fraction}
+        fractions = {"stop": self.validation_fraction}
+        if self._learns:
+            fractions["temperature"] = self.temperature_fraction
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
         self._check_labels_suffice(labels, drawn=role is None)
         device = resolve_device(self.device)
@@ -252,10 +258,16 @@ class LTDNodeClassifier(BaseNodeClassifier):
         )
         with seeded(rng.randint(2**31), device), few_threads(graph.size):
             step = self._make_step(graph, labels, torch.from_numpy(logits).to(device), device)
-            self._run(step, graph, labels, device)
+            first_epoch = self.warmup_iter if self._learns else 0
+            self._run(step, graph, labels, device, first_epoch)
         self.teacher_proba_ = softmax(logits, axis=1)
         self.temperatures_ = to_numpy(step.temperatures)
         return self
+
+    @property
+    def _learns(self):
+        """Whether temperatures are learned, which needs labels to judge them."""
+        return self.temperature is None and not self.scalable
 
     def _check_labels_suffice(self, labels, drawn):
         counts = np.bincount(labels.codes[labels.codes >= 0])
@@ -265,8 +277,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
                 "per class: one to train, others to judge. Label more nodes, leave the class out "
                 "(None as label), or use GNNNodeClassifier."
             )
-        learned = self.temperature is None and not self.scalable
-        if learned and not len(labels.nodes["temperature"]):
+        if self._learns and not len(labels.nodes["temperature"]):
             raise ValueError(
                 "no node has the role 'temperature', whose labels judge the temperatures. Give "
                 "some nodes that role, or set temperature=1.0 or scalable=True."
@@ -287,7 +298,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     def _make_step(self, graph, labels, teacher_logits, device):
         tensors = graph_tensors(graph, device)
-        module = self._make_module(self.n_features_in_, len(self.classes_)).to(device).train()
+        module = self._make_module(device)
         optimizer = adam(module, self.learning_rate, self.weight_decay)
         nodes, codes = labels.tensors("train", device=device)
         weights = class_weights(self.class_weight, self.classes_, codes, device)
@@ -298,7 +309,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
             label_weight=self.label_weight,
             class_weight=weights,
         )
-        if self.temperature is not None or self.scalable:
+        if not self._learns:
             temperatures = self._fixed_temperatures(teacher_logits, tensors)
             return Distillation(module, tensors, teacher_logits, temperatures, loss, optimizer)
         network = TemperatureNetwork(
@@ -312,16 +323,21 @@ class LTDNodeClassifier(BaseNodeClassifier):
             loss,
             optimizer,
             network=network,
-            temperature_optimizer=adam(network, self.temperature_learning_rate, 0.0),
+            temperature_optimizer=self._temperature_optimizer(network),
             evaluation_loss=lambda z: F.cross_entropy(z[held_out], held_out_codes, weights),
             warmup_iter=self.warmup_iter,
         )
+
+    def _temperature_optimizer(self, network):
+        """None if the network stays at its random start: nothing is to be differentiated."""
+        rate = self.temperature_learning_rate
+        return adam(network, rate, 0.0) if rate else None
 
     def _fixed_temperatures(self, teacher_logits, tensors):
         if self.temperature is not None:
             return teacher_logits.new_full((len(teacher_logits),), self.temperature)
         return heuristic_temperatures(
-            teacher_logits, tensors.mean, self.heuristic_weights, self.temperature_scale
+            teacher_logits, tensors.neighbor_mean, self.heuristic_weights, self.temperature_scale
         )
 
     def _check_parameters(self):
@@ -343,8 +359,11 @@ class LTDNodeClassifier(BaseNodeClassifier):
             )
         if self.temperature is not None and not np.isfinite(self.temperature):
             raise ValueError(f"temperature must be finite, got {self.temperature}. Try 1.0.")
-        if self.temperature == 0:
-            raise ValueError("temperature must not be 0: logits are divided by it. Try 1.0.")
+        if self.temperature is not None and abs(self.temperature) < SMALLEST_TEMPERATURE:
+            raise ValueError(
+                f"temperature must be at least {SMALLEST_TEMPERATURE} in absolute value, as logits "
+                f"are divided by it, got {self.temperature}. Try 1.0."
+            )
         if self.temperature_fraction + self.validation_fraction >= 1:
             raise ValueError(
                 "temperature_fraction + validation_fraction must be below 1, got "

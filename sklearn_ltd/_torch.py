@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-_seeding = threading.RLock()
+_global_state = threading.RLock()
 _SMALL = 500_000
 
 
@@ -59,7 +59,7 @@ def seeded(seed, device):
     Torch has one generator per device, so that fits in several threads take turns.
     """
     devices = [device] if device.type == "cuda" else []
-    with _seeding, torch.random.fork_rng(devices=devices):
+    with _global_state, torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)
         if devices:
             with torch.cuda.device(device):
@@ -81,13 +81,16 @@ def few_threads(size):
     size : int
         Numbers stored for the graph: edges and features.
     """
-    threads = torch.get_num_threads()
-    if size < _SMALL:
-        torch.set_num_threads(1)
-    try:
+    if size >= _SMALL:
         yield
-    finally:
-        torch.set_num_threads(threads)
+        return
+    with _global_state:  # the number of threads belongs to the process
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def to_numpy(tensor):

@@ -22,6 +22,11 @@ def clone_state(module):
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
+def trainable(module):
+    """The parameters that are not frozen by ``requires_grad = False``."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
 class Supervised:
     """One epoch of ordinary training: cross-entropy on the labelled nodes.
 
@@ -61,7 +66,18 @@ class Supervised:
         self.module.load_state_dict(snapshot)
 
 
-def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, tasks, verbose=0, name=""):
+def run_epochs(
+    step,
+    stop_nodes,
+    stop_y,
+    *,
+    max_iter,
+    n_iter_no_change,
+    tasks,
+    first_epoch=0,
+    verbose=0,
+    name="",
+):
     """Repeat `step` until the stop nodes no longer get better; restore the best epoch.
 
     The best epoch is the one with the highest accuracy on the stop nodes and, among equals,
@@ -75,6 +91,8 @@ def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, tasks, v
     stop_nodes, stop_y : torch.Tensor of shape (n_stop,)
     max_iter, n_iter_no_change : int
         Epochs at most, and epochs without a better one after which to stop.
+    first_epoch : int
+        Epochs before this one (from 0) count only if none after it is reached.
     tasks : FitTasks
         Told when an epoch begins and ends; may ask to stop.
     verbose : int
@@ -85,7 +103,8 @@ def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, tasks, v
     Returns
     -------
     history : list of dict of float
-        One per epoch: the losses of `step`, `stop_accuracy` and `stop_loss`.
+        One per epoch: the losses of `step`, and `stop_accuracy` and `stop_loss` where there
+        are stop nodes.
     best_epoch : int
         Its position in `history`.
 
@@ -111,13 +130,16 @@ def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, tasks, v
                     _warn(name, f"the loss is no longer finite in epoch {epoch + 1}")
                 break
             history.append(record)
-            key = (record["stop_accuracy"], -record["stop_loss"])
+            if epoch == first_epoch:
+                best_key = (-math.inf, -math.inf)
+            key = (record.get("stop_accuracy", 0.0), -record.get("stop_loss", 0.0))
             if key >= best_key:
                 best_key, best_epoch, kept = key, epoch, step.snapshot()
             if verbose and (verbose > 1 or epoch % 10 == 0):
                 numbers = "  ".join(f"{k} {v:.4f}" for k, v in record.items())
                 print(f"[{name}] epoch {epoch + 1:4d}  {numbers}")
-            stale = len(stop_nodes) and epoch - best_epoch >= n_iter_no_change
+            judged = len(stop_nodes) > 0 and epoch >= first_epoch
+            stale = judged and epoch - best_epoch >= n_iter_no_change
             if stale or asked_to_stop:
                 break
     except KeyboardInterrupt:
@@ -135,15 +157,17 @@ def run_epochs(step, stop_nodes, stop_y, *, max_iter, n_iter_no_change, tasks, v
 
 def _evaluate(losses, logits, stop_nodes, stop_y):
     """The epoch's record, brought to the CPU in one go, and whether all numbers are finite."""
-    stop = logits[stop_nodes]
-    accuracy = loss = torch.zeros((), device=logits.device)
+    numbers = dict(losses)
     if len(stop_nodes):
-        accuracy = (stop.argmax(1) == stop_y).to(logits.dtype).mean()
-        loss = F.cross_entropy(stop, stop_y)
-    numbers = [*losses.values(), accuracy, loss, logits.sum()]
-    *values, total = torch.stack([n.detach().to(logits.dtype) for n in numbers]).tolist()
-    record = dict(zip([*losses, "stop_accuracy", "stop_loss"], values))
-    return record, all(map(math.isfinite, [*values, total]))
+        stop = logits[stop_nodes]
+        numbers["stop_accuracy"] = (stop.argmax(1) == stop_y).to(logits.dtype).mean()
+        numbers["stop_loss"] = F.cross_entropy(stop, stop_y)
+    numbers["sum"] = logits.sum()
+    values = torch.stack([number.detach().to(logits.dtype) for number in numbers.values()])
+    record = dict(zip(numbers, values.tolist()))
+    finite = all(map(math.isfinite, record.values()))
+    del record["sum"]
+    return record, finite
 
 
 def _warn(name, what):

@@ -173,7 +173,8 @@ def load_npz(path):
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
-            f"no such file: {path}. Download it by fetch_planetoid or fetch_amazon."
+            f"no such file: {path}. Pass the path of an npz file, or download a graph by "
+            "fetch_planetoid or fetch_amazon."
         )
     arrays = _read_arrays(path)
     adjacency = _csr(arrays, "adj", path)

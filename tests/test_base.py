@@ -500,7 +500,8 @@ def test_early_stopping_restores_the_best_epoch(make, backbone, graph, y, role):
     best = clf.history_[clf.best_iter_ - 1]
     accuracy = clf.score(graph[role == "stop"], y[role == "stop"])
     assert best["stop_accuracy"] == pytest.approx(accuracy)
-    assert accuracy == pytest.approx(max(record["stop_accuracy"] for record in clf.history_))
+    counted = clf.history_[getattr(clf, "warmup_iter", 0) :]
+    assert accuracy == pytest.approx(max(record["stop_accuracy"] for record in counted))
 
 
 @both
@@ -671,3 +672,69 @@ def test_the_number_of_threads_does_not_change_a_small_fit(tiny):
     torch.set_num_threads(before)
     for name, parameter in results[0].items():
         np.testing.assert_array_equal(parameter, results[1][name])
+
+
+def test_the_kept_epoch_lies_after_the_warm_up(tiny):
+    settings = {"hidden_dim": 8, "random_state": 0, "device": "cpu", "warmup_iter": 12}
+    clf = LTDNodeClassifier(max_iter=20, **settings).fit(tiny.graph, tiny.y)
+    assert clf.best_iter_ > 12
+    short = LTDNodeClassifier(max_iter=5, **settings).fit(tiny.graph, tiny.y)
+    assert 1 <= short.best_iter_ <= 5
+
+
+@pytest.mark.parametrize("params", [{"scalable": True}, {"temperature": 1.0}])
+def test_no_label_is_set_aside_where_nothing_is_learned(tiny, params):
+    settings = {"hidden_dim": 4, "max_iter": 3, "random_state": 0, "device": "cpu"}
+    clf = LTDNodeClassifier(**settings, **params)
+    clf.fit(tiny.graph, tiny.y)
+    other = clone(clf).set_params(temperature_fraction=0.1).fit(tiny.graph, tiny.y)
+    np.testing.assert_array_equal(clf.predict_proba(tiny.graph), other.predict_proba(tiny.graph))
+
+
+@pytest.mark.parametrize("changed", [{"n_layers": 3}, {"hidden_dim": 16}, {"backbone": "mlp"}])
+def test_parameters_set_after_fit_do_not_change_the_fitted_model(tiny, changed):
+    clf = GNNNodeClassifier(hidden_dim=4, max_iter=3, random_state=0, device="cpu")
+    expected = clf.fit(tiny.graph, tiny.y).predict_proba(tiny.graph)
+    clf.set_params(**changed)
+    np.testing.assert_array_equal(clf.predict_proba(tiny.graph), expected)
+    travelled = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(travelled.predict_proba(tiny.graph), expected)
+
+
+def test_a_series_with_positions_for_integer_names_is_refused(tiny):
+    graph = Graph(tiny.graph.adjacency, tiny.graph.X, node_names=range(len(tiny.y)))
+    nodes = np.arange(1, 30)
+    clf = GNNNodeClassifier(hidden_dim=4, max_iter=2, random_state=0, device="cpu")
+    with pytest.raises(ValueError, match=r"ambiguous.*graph\.node_names.*to_numpy"):
+        clf.fit(graph[nodes], pd.Series(tiny.y[nodes]))
+    named = clf.fit(graph[nodes], pd.Series(tiny.y[nodes], index=nodes)).predict_proba(graph)
+    by_position = clf.fit(graph[nodes], tiny.y[nodes]).predict_proba(graph)
+    np.testing.assert_array_equal(named, by_position)
+
+
+class HalfFrozen(torch.nn.Module):
+    """A module of the user's with a layer that must not be trained."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.fixed = torch.nn.Linear(n_features, 8).requires_grad_(False)
+        self.free = torch.nn.Linear(8, n_classes)
+        torch.nn.init.constant_(self.fixed.weight, 0.1)
+
+    def forward(self, x, edge_index):
+        return self.free(self.fixed(x).relu())
+
+
+@pytest.mark.parametrize("cls", [GNNNodeClassifier, LTDNodeClassifier])
+def test_frozen_parameters_of_a_module_stay(tiny, cls):
+    settings = {"max_iter": 6, "random_state": 0, "device": "cpu"}
+    if cls is LTDNodeClassifier:
+        settings |= {"warmup_iter": 2, "teacher": "mlp"}
+    clf = cls(backbone=HalfFrozen, **settings).fit(tiny.graph, tiny.y)
+    (weight,) = (a for name, a in clf.state_.items() if name.endswith("fixed.weight"))
+    np.testing.assert_array_equal(weight, np.full_like(weight, 0.1))
+
+
+def test_without_stop_nodes_the_history_has_no_stop_figures(tiny):
+    clf = GNNNodeClassifier(max_iter=3, validation_fraction=0, random_state=0, device="cpu")
+    assert set(clf.fit(tiny.graph, tiny.y).history_[0]) == {"loss"}

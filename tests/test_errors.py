@@ -442,7 +442,12 @@ PARAMETERS = [
 ]
 
 DISTILLATION = [
-    ("temperature: 0", lambda: fitted(ltd(temperature=0)), ValueError, r"temperature.*not be 0.*1"),
+    (
+        "temperature: 0",
+        lambda: fitted(ltd(temperature=0)),
+        ValueError,
+        r"temperature must be at least 0.001.*got 0.*1.0",
+    ),
     ("temperature: NaN", lambda: fitted(ltd(temperature=np.nan)), ValueError, r"temperature.*nan"),
     (
         "temperature: str",

@@ -17,6 +17,7 @@ from sklearn.ensemble import (
 )
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
@@ -288,6 +289,31 @@ def test_pipelines_with_memory_and_a_search_over_their_parts(tmp_path, graph, y,
     )
 
 
+def test_node_features_read_no_label_outside_the_mask(graph, y):
+    selector = SelectKBest(f_classif, k=4)
+    mask = np.arange(N) % 2 == 0
+    garbled = np.where(mask, y, (y + 1) % 3)
+    one, other, view = (
+        NodeFeatures(selector).fit(g, labels, m).transform(graph).X
+        for g, labels, m in [(graph, y, mask), (graph, garbled, mask), (graph[mask], y[mask], None)]
+    )
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(one, view)
+    unlabeled = NodeFeatures(selector).fit(graph, np.where(mask, y, -1)).transform(graph).X
+    np.testing.assert_array_equal(one, unlabeled)
+
+
+def test_node_features_can_be_fitted_again(graph):
+    features = NodeFeatures(StandardScaler()).fit(graph)
+    narrow = graph.with_features(graph.X[:, :3], ["a", "b", "c"])
+    assert features.fit(narrow).transform(narrow).shape == (N, 3)
+    with pytest.raises(ValueError, match="X has 10 features, but NodeFeatures is expecting 3"):
+        features.transform(graph)
+    with pytest.raises(ValueError, match="feature names should match"):
+        features.transform(graph.with_features(graph.X[:, :3], ["c", "b", "a"]))
+    assert not hasattr(features.fit(graph), "feature_names_in_")
+
+
 def test_knn_graph_links_new_samples_from_training_samples_only():
     X = np.random.RandomState(0).standard_normal((40, 5))
     knn = KNNGraph(n_neighbors=4)
@@ -312,9 +338,13 @@ def test_the_prediction_for_a_new_sample_does_not_depend_on_the_others(sparse):
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)
 
 
-def test_a_training_sample_is_its_node():
-    X = np.random.RandomState(0).standard_normal((30, 5))
-    knn = KNNGraph(n_neighbors=4)
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("metric", ["minkowski", "cosine"])
+def test_a_training_sample_is_its_node(metric, sparse):
+    X = np.vstack([np.random.RandomState(0).standard_normal((28, 5)), np.eye(2, 5)])
+    X[3] = 2 * X[1]  # a tie for the cosine
+    X = sp.csr_array(X) if sparse else X
+    knn = KNNGraph(n_neighbors=4, metric=metric)
     train = knn.fit_transform(X)
     again = knn.transform(X[[3, 1]])
     assert again.adjacency is train.adjacency
