@@ -214,7 +214,7 @@ class Graph:
         >>> from sklearn_ltd.datasets import load_karate_club
         >>> graph = load_karate_club().graph
         >>> graph[:10].induced()
-        Graph(n_nodes=10, n_edges=34, no features)
+        Graph(n_nodes=10, n_edges=36, no features)
         """
         nodes = self.nodes
         part = Graph(
