@@ -79,6 +79,11 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         ValueError
             If the graph has no features.
         """
+        if isinstance(self.transformer, type):
+            raise TypeError(
+                f"transformer must be an instance, got the class {self.transformer.__name__}. "
+                f"Pass {self.transformer.__name__}()."
+            )
         graph = _with_features(as_graph(graph))
         self.n_features_in_ = graph.shape[1]
         self.__dict__.pop("feature_names_in_", None)
