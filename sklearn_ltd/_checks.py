@@ -58,6 +58,15 @@ def _canonical(adjacency):
     return matrix
 
 
+def rows_by_name(X, names):
+    """The rows of a DataFrame whose index holds the node names, in the order of the nodes."""
+    if names is None or not hasattr(X, "loc"):
+        return X
+    index, order = X.index.tolist(), names.tolist()
+    same_names = len(index) == len(order) and set(index) == set(order)
+    return X.loc[order] if same_names else X
+
+
 def check_features(X, n_nodes):
     """`X` as a float array or CSR array with `n_nodes` rows, and the names of its columns."""
     if X is None:

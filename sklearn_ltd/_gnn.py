@@ -141,7 +141,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
         graph : Graph or anything `as_graph` accepts
             The whole graph, or a view whose nodes may be labelled.
         y : array-like of shape (n_selected,), or dict or Series keyed by node name
-            Labels of any kind; -1 (among numbers), None and NaN mean unlabelled.
+            Labels of any kind; None, NaN and, among numbers, -1 mean unlabelled.  Where the
+            values are exactly -1 and 1, both are classes.
         labeled_mask : array-like of shape (n_selected,), default=None
             Boolean mask or integer positions of the nodes whose label may be read.
         role : array-like of shape (n_selected,), default=None

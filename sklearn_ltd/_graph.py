@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
 from . import _convert
-from ._checks import check_adjacency, check_features, check_index, check_names
+from ._checks import check_adjacency, check_features, check_index, check_names, rows_by_name
 
 _N_STRUCTURAL = 64
 
@@ -18,7 +18,7 @@ class Graph:
 
     ``graph[index]`` selects nodes.  The whole graph stays: a classifier that is fitted
     on ``graph[train]`` passes messages over all nodes and reads labels for the selected
-    ones only (transductive learning).  No array is copied.
+    ones only (transductive learning).  No array is copied: don't change one in place afterwards.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ class Graph:
         negative, 0 for no edge.  An undirected graph has a symmetric adjacency.
         Duplicate entries are added up.
     X : array-like, scipy sparse matrix or DataFrame of shape (n, n_features), default=None
-        Node features, dense or sparse; sparse ones are never made dense.  Without them
+        Node features, dense or sparse; sparse ones are never made dense.  The rows of a
+        DataFrame whose index holds the `node_names` are put in their order.  Without features
         the estimators use structural features: the leading 64 singular directions of the
         normalised adjacency and the logarithm of the degree.
     node_names : sequence of n hashables, default=None
@@ -64,8 +65,8 @@ class Graph:
     def __init__(self, adjacency, X=None, *, node_names=None):
         adjacency = check_adjacency(adjacency)
         n_nodes = adjacency.shape[0]
-        X, feature_names = check_features(X, n_nodes)
         names = None if node_names is None else check_names(node_names, n_nodes)
+        X, feature_names = check_features(rows_by_name(X, names), n_nodes)
         self._whole = _Whole(adjacency, X, names, feature_names)
         self.nodes = np.arange(n_nodes)
 
@@ -102,7 +103,10 @@ class Graph:
         >>> Graph.from_networkx(G)
         Graph(n_nodes=3, n_edges=4, n_features=2)
         """
-        return cls(**_convert.from_networkx(G, X, weight))
+        graph = cls(**_convert.from_networkx(G, X, weight))
+        if graph.X is not None and not isinstance(X, str) and graph.shape[1] == len(X):
+            graph._whole.feature_names = np.asarray(X, dtype=object)
+        return graph
 
     @classmethod
     def from_pyg(cls, data):

@@ -215,8 +215,8 @@ def _check_labels(y):
     check_classification_targets(np.array(known.tolist()) if known.dtype == object else known)
     if len(classes) < 2:
         raise ValueError(
-            f"the labels have one class, {classes[0]!r}; a classifier needs at least 2 classes. "
-            "Unlabelled nodes are -1, None or NaN."
+            f"the labels have one class, {classes.tolist()[0]!r}; a classifier needs at least 2 "
+            "classes. Unlabelled nodes are -1, None or NaN."
         )
     return codes, classes
 

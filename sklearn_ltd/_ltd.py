@@ -225,7 +225,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         graph : Graph or anything `as_graph` accepts
             The whole graph, or a view whose nodes may be labelled.
         y : array-like of shape (n_selected,), or dict or Series keyed by node name
-            Labels of any kind; -1 (among numbers), None and NaN mean unlabelled.
+            Labels of any kind; None, NaN and, among numbers, -1 mean unlabelled.  Where the
+            values are exactly -1 and 1, both are classes.
         labeled_mask : array-like of shape (n_selected,), default=None
             Boolean mask or integer positions of the nodes whose label may be read.
         role : array-like of shape (n_selected,), default=None
@@ -272,10 +273,11 @@ class LTDNodeClassifier(BaseNodeClassifier):
     def _check_labels_suffice(self, labels, drawn):
         counts = np.bincount(labels.codes[labels.codes >= 0])
         if drawn and counts.min() < 2:
+            rare = self.classes_[[counts.argmin()]].tolist()[0]
             raise ValueError(
-                f"class {self.classes_[counts.argmin()]!r} has 1 label, but LTD needs 2 or more "
-                "per class: one to train, others to judge. Label more nodes, leave the class out "
-                "(None as label), or use GNNNodeClassifier."
+                f"class {rare!r} has 1 label, but LTD needs 2 or more per class: one to train, "
+                "others to judge. Label more nodes, leave the class out (None as label), or use "
+                "GNNNodeClassifier."
             )
         if self._learns and not len(labels.nodes["temperature"]):
             raise ValueError(

@@ -157,6 +157,11 @@ def _checked(logits, graph, classes):
             f"the teacher's logits must have shape {expected}: one row per node of the whole "
             f"graph, one column per class in sorted order; got {logits.shape}."
         )
+    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
+        raise ValueError(
+            "the teacher's array holds probabilities (rows that sum to 1), expected logits. Pass "
+            "np.log(np.clip(proba, 1e-9, None))."
+        )
     logits = logits.astype(np.float32)
     if not np.isfinite(logits).all():
         raise ValueError(

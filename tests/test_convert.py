@@ -298,3 +298,10 @@ def test_a_wrong_pair_is_refused():
 def test_importing_the_package_does_not_import_torch_geometric():
     code = "import sys, sklearn_ltd; sys.exit('torch_geometric' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_several_attributes_name_the_features():
+    G = nx.path_graph(3)
+    nx.set_node_attributes(G, {n: {"age": n, "salary": 2 * n} for n in G})
+    graph = Graph.from_networkx(G, X=["age", "salary"])
+    assert list(graph.feature_names) == ["age", "salary"]

@@ -22,3 +22,11 @@ def test_the_readme_runs(capsys):
     for block in blocks:
         exec(block, namespace)
     assert float(capsys.readouterr().out.split()[0]) > 0.8
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.stem
+)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target

@@ -478,3 +478,12 @@ def test_structural_features_do_not_touch_the_global_seed():
     np.random.seed(3)  # noqa: NPY002
     assert Graph(two_parts()).features.shape[0] == 10
     assert np.random.rand() == expected  # noqa: NPY002
+
+
+def test_the_rows_of_a_frame_indexed_by_node_name_follow_the_nodes():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=["x", "y", "z"])
+    graph = Graph(np.eye(3), frame.loc[["z", "x", "y"]], node_names=["x", "y", "z"])
+    np.testing.assert_array_equal(graph.X[:, 0], [1, 2, 3])
+    positional = Graph(np.eye(3), frame.reset_index(drop=True), node_names=["x", "y", "z"])
+    np.testing.assert_array_equal(positional.X[:, 0], [1, 2, 3])

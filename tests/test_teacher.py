@@ -481,3 +481,9 @@ def test_unfitted_teacher_does_not_know_random_labels_held_out(graph):
 )
 def test_which_estimators_take_the_graph(estimator, expected):
     assert takes_graph(estimator) is expected
+
+
+def test_an_array_of_probabilities_is_not_taken_for_logits(graph, y):
+    proba = np.full((len(y), len(np.unique(y))), 1 / len(np.unique(y)))
+    with pytest.raises(ValueError, match=r"probabilities.*np\.log"):
+        LTDNodeClassifier(proba, max_iter=2, random_state=0, device="cpu").fit(graph, y)
