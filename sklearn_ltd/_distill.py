@@ -174,7 +174,7 @@ class Distillation:
 
 
 class LearnedDistillation(Distillation):
-    """One epoch of LTD: prepare, distil, learn (METHOD, section "iterative learning").
+    """One epoch of LTD: prepare, distil, learn (Yang et al., 2023, the iterative process).
 
     The evaluation loss is that of the *updated* student theta'(omega), without dropout; its
     logits serve the early stopping and the next epoch's temperatures as well.
