@@ -486,4 +486,29 @@ def test_which_estimators_take_the_graph(estimator, expected):
 def test_an_array_of_probabilities_is_not_taken_for_logits(graph, y):
     proba = np.full((len(y), len(np.unique(y))), 1 / len(np.unique(y)))
     with pytest.raises(ValueError, match=r"probabilities.*np\.log"):
-        LTDNodeClassifier(proba, max_iter=2, random_state=0, device="cpu").fit(graph, y)
+        fit_quietly(ltd(proba), graph, y)
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        None,
+        "gat",
+        GNNNodeClassifier(hidden_dim=4),
+        RandomForestClassifier(n_estimators=3),
+        FrozenEstimator(RandomForestClassifier(n_estimators=3)),
+        torch.nn.Linear(2, 3),
+        np.zeros((5, 3)),
+    ],
+    ids=["none", "name", "gnn", "forest", "frozen", "module", "array"],
+)
+def test_every_kind_of_teacher_survives_the_round_trip_of_parameters(teacher):
+    clf = LTDNodeClassifier(teacher, max_iter=7)
+    params = clf.get_params(deep=False)
+    assert params["teacher"] is teacher
+    copy = clone(clf)
+    assert type(copy.teacher) is type(teacher)
+    assert copy.get_params(deep=False).keys() == params.keys()
+    again = LTDNodeClassifier().set_params(**params)
+    assert again.teacher is teacher
+    assert again.max_iter == 7
