@@ -16,6 +16,16 @@ def tiny():
 
 
 @pytest.fixture
+def graph(tiny):
+    return tiny.graph
+
+
+@pytest.fixture
+def y(tiny):
+    return tiny.y
+
+
+@pytest.fixture
 def global_rng_untouched():
     """Fail a test that draws from numpy's or torch's global generator."""
     before = np.random.get_state()  # noqa: NPY002

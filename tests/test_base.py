@@ -35,16 +35,6 @@ both = pytest.mark.parametrize("make", [gnn, ltd], ids=["gnn", "ltd"])
 
 
 @pytest.fixture
-def graph(tiny):
-    return tiny.graph
-
-
-@pytest.fixture
-def y(tiny):
-    return tiny.y
-
-
-@pytest.fixture
 def named(tiny):
     names = [f"node {i}" for i in range(80)]
     return Graph(tiny.graph.adjacency, tiny.graph.X, node_names=names)

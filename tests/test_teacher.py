@@ -54,16 +54,6 @@ def fit_quietly(clf, *args, **kwargs):
 
 
 @pytest.fixture
-def graph(tiny):
-    return tiny.graph
-
-
-@pytest.fixture
-def y(tiny):
-    return tiny.y
-
-
-@pytest.fixture
 def role(tiny):
     return assign_roles(tiny.y, n_train=5, n_temperature=5, n_stop=3, random_state=0)
 
