@@ -359,8 +359,5 @@ def make_backbone(backbone, n_features, n_classes, hidden_dim, n_layers, dropout
         return BACKBONES[backbone](n_features, n_classes, hidden_dim, n_layers, dropout)
     module = backbone(n_features, n_classes)
     if not isinstance(module, nn.Module):
-        raise TypeError(
-            "backbone must be a name or a callable (n_features, n_classes) -> torch.nn.Module, "
-            f"got one that returned {type(module).__name__}."
-        )
+        raise TypeError(f"it returned {type(module).__name__}")
     return module if isinstance(module, _Backbone) else EdgeIndexModule(module, n_classes)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._backbones import BACKBONES, GraphTensors, make_backbone
 from ._callbacks import FitTasks
-from ._checks import check_features_match
+from ._checks import check_features_match, remember_features
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
 from ._torch import few_threads, load_module_state, module_state, prediction_device, seeded
@@ -216,17 +216,10 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             )
         rng = check_random_state(self.random_state)
         labels, self.classes_ = read_labels(graph, y, labeled_mask, role, fractions, rng)
-        self._set_features(graph)
+        remember_features(self, graph)
+        self.structure_ = graph._whole.fingerprint if graph.X is None else None
         self.__dict__.pop("_module", None)
         return graph, labels, rng
-
-    def _set_features(self, graph):
-        self.n_features_in_ = graph.shape[1]
-        self.structure_ = graph._whole.fingerprint if graph.X is None else None
-        if graph.feature_names is not None:
-            self.feature_names_in_ = graph.feature_names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
 
     def _run(self, step, graph, labels, device, first_epoch=0):
         """Run the epochs of `step` and keep what the best one gave."""

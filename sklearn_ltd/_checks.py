@@ -115,6 +115,14 @@ def check_index(index):
     return index
 
 
+def remember_features(estimator, graph):
+    """Set scikit-learn's attributes of the features at fit, for `check_features_match`."""
+    estimator.n_features_in_ = graph.shape[1]
+    estimator.__dict__.pop("feature_names_in_", None)
+    if graph.feature_names is not None:
+        estimator.feature_names_in_ = graph.feature_names
+
+
 def check_features_match(estimator, graph, structural=False):
     """Raise unless the graph has the features that the estimator was fitted on."""
     n_features, expected = graph.shape[1], estimator.n_features_in_

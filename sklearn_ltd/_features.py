@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from ._checks import check_features_match
+from ._checks import check_features_match, remember_features
 from ._graph import as_graph
 from ._labels import is_unlabeled, select_labels
 
@@ -85,10 +85,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
                 f"Pass {self.transformer.__name__}()."
             )
         graph = _with_features(as_graph(graph))
-        self.n_features_in_ = graph.shape[1]
-        self.__dict__.pop("feature_names_in_", None)
-        if graph.feature_names is not None:
-            self.feature_names_in_ = graph.feature_names
+        remember_features(self, graph)
         if _needs_labels(self.transformer):
             graph, y, _ = select_labels(graph, y, labeled_mask, role)
             known = ~is_unlabeled(y)

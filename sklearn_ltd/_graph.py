@@ -221,13 +221,11 @@ class Graph:
         Graph(n_nodes=10, n_edges=36, no features)
         """
         nodes = self.nodes
+        names = self._whole.node_names
         part = Graph(
-            self.adjacency[nodes][:, nodes],
-            None if self.X is None else self.X[nodes],
-            node_names=self._whole.node_names[nodes] if self.has_node_names else None,
+            self.adjacency[nodes][:, nodes], node_names=None if names is None else names[nodes]
         )
-        part._whole.feature_names = self.feature_names
-        return part
+        return part if self.X is None else part.with_features(self.X[nodes], self.feature_names)
 
     def with_features(self, X, feature_names=None):
         """The same graph and selection with other features.

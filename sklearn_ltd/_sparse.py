@@ -84,10 +84,6 @@ class SparseMatrix:
     def device(self):
         return self.matrix.device
 
-    @property
-    def dtype(self):
-        return self.matrix.dtype
-
     def multiply(self, x):
         """The bare product, outside autograd."""
         return self.matrix @ x
