@@ -132,48 +132,7 @@ def heuristic_temperatures(teacher_logits, mean, weights, scale):
     return 0.8 * scale * torch.sigmoid(signals @ signals.new_tensor(weights))
 
 
-class Distillation:
-    """One epoch of distillation with temperatures that stay as they are (the paper's FT).
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The student.
-    graph : GraphTensors
-    teacher_logits : torch.Tensor of shape (n, n_classes)
-    temperatures : torch.Tensor of shape (n,)
-    loss : callable
-        ``loss(logits, targets)``, see `distillation_loss`.
-    optimizer : torch.optim.Optimizer
-        Of the student.
-    """
-
-    def __init__(self, module, graph, teacher_logits, temperatures, loss, optimizer):
-        self.module = module
-        self.graph = graph
-        self.temperatures = temperatures
-        self.targets = soft_targets(teacher_logits, temperatures)
-        self.loss = loss
-        self.optimizer = optimizer
-
-    def __call__(self):
-        """Step once; return the losses and the student's logits after the step."""
-        self.optimizer.zero_grad()
-        loss = self.loss(self.module(self.graph), self.targets)
-        loss.backward()
-        self.optimizer.step()
-        return {"loss": loss.detach()}, predict_logits(self.module, self.graph)
-
-    def snapshot(self):
-        """Copies of the student's state and of the temperatures."""
-        return clone_state(self.module), self.temperatures
-
-    def restore(self, snapshot):
-        state, self.temperatures = snapshot
-        self.module.load_state_dict(state)
-
-
-class LearnedDistillation(Distillation):
+class LearnedDistillation:
     """One epoch of LTD: prepare, distil, learn (Yang et al., 2023, the iterative process).
 
     The evaluation loss is that of the *updated* student theta'(omega), without dropout; its
@@ -181,6 +140,14 @@ class LearnedDistillation(Distillation):
 
     Parameters
     ----------
+    module : torch.nn.Module
+        The student.
+    graph : GraphTensors
+    teacher_logits : torch.Tensor of shape (n, n_classes)
+    loss : callable
+        ``loss(logits, targets)``, see `distillation_loss`.
+    optimizer : torch.optim.Optimizer
+        Of the student.
     network : TemperatureNetwork
     temperature_optimizer : torch.optim.Optimizer or None
         Of the network; None leaves it at its random start.
@@ -283,6 +250,10 @@ class LearnedDistillation(Distillation):
             temperatures = self.network(self.logits, self.entropy)
         self.network.train()
         return clone_state(self.module), temperatures
+
+    def restore(self, snapshot):
+        state, self.temperatures = snapshot
+        self.module.load_state_dict(state)
 
 
 def step_scale(optimizer):

@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -11,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from ._base import BaseNodeClassifier, graph_tensors
 from ._torch import few_threads, resolve_device, seeded
-from ._train import Supervised, trainable
+from ._train import PlainStep, trainable
 
 NETWORK_CONSTRAINTS = {
     "hidden_dim": [Interval(Integral, 1, None, closed="left")],
@@ -164,12 +165,11 @@ class GNNNodeClassifier(BaseNodeClassifier):
         with seeded(rng.randint(2**31), device), few_threads(graph.size):
             module = self._make_module(device)
             nodes, codes = labels.tensors("train", "temperature", device=device)
-            step = Supervised(
+            weights = class_weights(self.class_weight, self.classes_, codes, device)
+            step = PlainStep(
                 module,
                 graph_tensors(graph, device),
-                nodes,
-                codes,
-                class_weights(self.class_weight, self.classes_, codes, device),
+                lambda logits: F.cross_entropy(logits[nodes], codes, weights),
                 adam(module, self.learning_rate, self.weight_decay),
             )
             self._run(step, graph, labels, device)

@@ -15,15 +15,16 @@ from ._base import BaseNodeClassifier, graph_tensors
 from ._distill import (
     SMALLEST_TEMPERATURE,
     TEMPERATURE_FEATURES,
-    Distillation,
     LearnedDistillation,
     TemperatureNetwork,
     distillation_loss,
     heuristic_temperatures,
+    soft_targets,
 )
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, adam, class_weights
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, resolve_device, seeded, to_numpy
+from ._train import PlainStep
 
 
 class LTDNodeClassifier(BaseNodeClassifier):
@@ -258,11 +259,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
             self._make_teacher(), graph, labels, self.classes_, rng, device
         )
         with seeded(rng.randint(2**31), device), few_threads(graph.size):
-            step = self._make_step(graph, labels, torch.from_numpy(logits).to(device), device)
-            first_epoch = self.warmup_iter if self._learns else 0
-            self._run(step, graph, labels, device, first_epoch)
+            distil = self._distil_learning if self._learns else self._distil_fixed
+            temperatures = distil(graph, labels, torch.from_numpy(logits).to(device), device)
         self.teacher_proba_ = softmax(logits, axis=1)
-        self.temperatures_ = to_numpy(step.temperatures)
+        self.temperatures_ = to_numpy(temperatures)
         return self
 
     @property
@@ -298,37 +298,54 @@ class LTDNodeClassifier(BaseNodeClassifier):
             verbose=self.verbose,
         )
 
-    def _make_step(self, graph, labels, teacher_logits, device):
+    def _distil_fixed(self, graph, labels, teacher_logits, device):
+        """Train the student with temperatures that stay as they are; return these."""
         tensors = graph_tensors(graph, device)
+        temperatures = self._fixed_temperatures(teacher_logits, tensors)
+        loss = partial(
+            self._make_loss(labels, device), targets=soft_targets(teacher_logits, temperatures)
+        )
         module = self._make_module(device)
         optimizer = adam(module, self.learning_rate, self.weight_decay)
+        self._run(PlainStep(module, tensors, loss, optimizer), graph, labels, device)
+        return temperatures
+
+    def _distil_learning(self, graph, labels, teacher_logits, device):
+        """Train student and temperature network; return the best epoch's temperatures."""
+        module = self._make_module(device)
+        network = TemperatureNetwork(
+            len(self.classes_), tuple(self.temperature_features), self.temperature_scale
+        ).to(device)
+        held_out, codes = labels.tensors("temperature", device=device)
+        weights = self._class_weights(labels, device)
+        step = LearnedDistillation(
+            module,
+            graph_tensors(graph, device),
+            teacher_logits,
+            self._make_loss(labels, device),
+            adam(module, self.learning_rate, self.weight_decay),
+            network=network,
+            temperature_optimizer=self._temperature_optimizer(network),
+            evaluation_loss=lambda z: F.cross_entropy(z[held_out], codes, weights),
+            warmup_iter=self.warmup_iter,
+        )
+        self._run(step, graph, labels, device, self.warmup_iter)
+        return step.temperatures
+
+    def _make_loss(self, labels, device):
+        """``loss(logits, targets)`` of the student."""
         nodes, codes = labels.tensors("train", device=device)
-        weights = class_weights(self.class_weight, self.classes_, codes, device)
-        loss = partial(
+        return partial(
             distillation_loss,
             train_nodes=nodes,
             train_y=codes,
             label_weight=self.label_weight,
-            class_weight=weights,
+            class_weight=self._class_weights(labels, device),
         )
-        if not self._learns:
-            temperatures = self._fixed_temperatures(teacher_logits, tensors)
-            return Distillation(module, tensors, teacher_logits, temperatures, loss, optimizer)
-        network = TemperatureNetwork(
-            len(self.classes_), tuple(self.temperature_features), self.temperature_scale
-        ).to(device)
-        held_out, held_out_codes = labels.tensors("temperature", device=device)
-        return LearnedDistillation(
-            module,
-            tensors,
-            teacher_logits,
-            loss,
-            optimizer,
-            network=network,
-            temperature_optimizer=self._temperature_optimizer(network),
-            evaluation_loss=lambda z: F.cross_entropy(z[held_out], held_out_codes, weights),
-            warmup_iter=self.warmup_iter,
-        )
+
+    def _class_weights(self, labels, device):
+        _, codes = labels.tensors("train", device=device)
+        return class_weights(self.class_weight, self.classes_, codes, device)
 
     def _temperature_optimizer(self, network):
         """None if the network stays at its random start: nothing is to be differentiated."""

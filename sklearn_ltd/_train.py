@@ -27,33 +27,30 @@ def trainable(module):
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
-class Supervised:
-    """One epoch of ordinary training: cross-entropy on the labelled nodes.
+class PlainStep:
+    """One epoch of ordinary training: one step of the optimizer on a loss of the logits.
 
     Parameters
     ----------
     module : torch.nn.Module
         A backbone.
     graph : GraphTensors
-    nodes, y : torch.Tensor of shape (n_train,)
-        Positions and class codes of the training labels.
-    class_weight : torch.Tensor of shape (n_classes,) or None
+    loss : callable
+        Of the logits of all nodes.
     optimizer : torch.optim.Optimizer
+        Of the module.
     """
 
-    def __init__(self, module, graph, nodes, y, class_weight, optimizer):
+    def __init__(self, module, graph, loss, optimizer):
         self.module = module
         self.graph = graph
-        self.nodes = nodes
-        self.y = y
-        self.class_weight = class_weight
+        self.loss = loss
         self.optimizer = optimizer
 
     def __call__(self):
         """Step once; return the losses and the logits after the step."""
         self.optimizer.zero_grad()
-        logits = self.module(self.graph)
-        loss = F.cross_entropy(logits[self.nodes], self.y, self.class_weight)
+        loss = self.loss(self.module(self.graph))
         loss.backward()
         self.optimizer.step()
         return {"loss": loss.detach()}, predict_logits(self.module, self.graph)

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ltd import GNNNodeClassifier, LTDNodeClassifier
-from sklearn_ltd._train import Supervised
+from sklearn_ltd._train import PlainStep
 from sklearn_ltd.datasets import make_attributed_sbm
 
 SETTINGS = {"hidden_dim": 8, "max_iter": 6, "random_state": 0, "device": "cpu"}
@@ -88,7 +88,7 @@ def test_the_progress_bar_follows_a_search(data, capsys):
 
 def interrupt_after(monkeypatch, n_epochs):
     calls = []
-    step = Supervised.__call__
+    step = PlainStep.__call__
 
     def interrupted(self):
         calls.append(1)
@@ -96,7 +96,7 @@ def interrupt_after(monkeypatch, n_epochs):
             raise KeyboardInterrupt
         return step(self)
 
-    monkeypatch.setattr(Supervised, "__call__", interrupted)
+    monkeypatch.setattr(PlainStep, "__call__", interrupted)
 
 
 def test_an_interrupted_fit_keeps_the_best_epoch(data, monkeypatch):
@@ -121,14 +121,14 @@ def test_a_run_that_diverges_at_once_says_what_to_do(clf, data):
 
 
 def test_a_run_that_diverges_later_keeps_the_best_finite_epoch(data, monkeypatch):
-    step, calls = Supervised.__call__, []
+    step, calls = PlainStep.__call__, []
 
     def spoiled(self):
         losses, logits = step(self)
         calls.append(1)
         return losses, logits * (np.nan if len(calls) == 3 else 1)
 
-    monkeypatch.setattr(Supervised, "__call__", spoiled)
+    monkeypatch.setattr(PlainStep, "__call__", spoiled)
     clf = GNNNodeClassifier(**SETTINGS)
     with pytest.warns(ConvergenceWarning, match="no longer finite in epoch 3; the best epoch"):
         clf.fit(data.graph[:40], data.y[:40])
