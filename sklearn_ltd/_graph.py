@@ -253,6 +253,11 @@ class Graph:
             "LTDNodeClassifier, which take a Graph (NodeFeatures wraps a transformer)."
         )
 
+    def __sizeof__(self):
+        """Bytes of the whole graph: by them joblib on Dask and Ray decides to send it once."""
+        whole = (self.adjacency, self.X, self._whole.node_names)
+        return sum(array.nbytes for part in whole for array in _arrays(part)) + self.nodes.nbytes
+
     def __repr__(self):
         parts = [f"n_nodes={self.n_nodes}", f"n_edges={self.adjacency.nnz}"]
         parts.append("no features" if self.X is None else f"n_features={self.X.shape[1]}")
@@ -329,9 +334,16 @@ class _Whole:
     def fingerprint(self):
         """A digest of the edges, by which a graph without features is recognised."""
         digest = hashlib.sha256()
-        for piece in (self.adjacency.indptr, self.adjacency.indices, self.adjacency.data):
+        for piece in _arrays(self.adjacency):
             digest.update(np.ascontiguousarray(piece).view(np.uint8))
         return digest.hexdigest()
+
+
+def _arrays(matrix):
+    """The numpy arrays that make up a CSR or dense matrix, or nothing for None."""
+    if sp.issparse(matrix):
+        return matrix.indptr, matrix.indices, matrix.data
+    return () if matrix is None else (matrix,)
 
 
 def _structural_features(adjacency):
