@@ -1,5 +1,7 @@
 """What the node classifiers share: labels and roles going in, predictions coming out."""
 
+import os
+
 import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
@@ -10,10 +12,13 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
+import sklearn_ltd
+
 from ._backbones import BACKBONES, GraphTensors, make_backbone
 from ._callbacks import FitTasks
+from ._checkpoint import Checkpoint, digest
 from ._checks import check_features_match, remember_features
-from ._graph import as_graph
+from ._graph import arrays_of, as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
 from ._torch import few_threads, load_module_state, module_state, prediction_device, seeded
 from ._train import predict_logits, run_epochs
@@ -33,6 +38,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     _backbone_constraints = {
         "backbone": [StrOptions(set(BACKBONES)), callable],
+        "checkpoint_dir": [str, os.PathLike, None],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -214,6 +220,11 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
+        if self.checkpoint_dir is not None and self.random_state is None:
+            raise ValueError(
+                "checkpoint_dir needs a random_state, got None: a resumed fit has to draw what the "
+                "interrupted one drew. Pass random_state=0."
+            )
         rng = check_random_state(self.random_state)
         labels, self.classes_ = read_labels(graph, y, labeled_mask, role, fractions, rng)
         remember_features(self, graph)
@@ -221,8 +232,15 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.__dict__.pop("_module", None)
         return graph, labels, rng
 
-    def _run(self, step, graph, labels, device, first_epoch=0):
-        """Run the epochs of `step` and keep what the best one gave."""
+    def _run(self, step, graph, labels, device, first_epoch=0, stage="fit"):
+        """Run the epochs of `step` and keep what the best one gave.
+
+        A fit that runs several of them names its stages, as each has a checkpoint of its own.
+        """
+        checkpoint = None
+        if self.checkpoint_dir is not None:
+            fingerprint = self._fingerprint(step, graph, labels, device)
+            checkpoint = Checkpoint(self.checkpoint_dir, stage, fingerprint)
         nodes = labels.positions(*ROLES)
         known = self.classes_[labels.codes[nodes]]
         with FitTasks(self, step.module, graph.whole[nodes], known) as tasks:
@@ -235,6 +253,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 tasks=tasks,
                 verbose=self.verbose,
                 name=type(self).__name__,
+                checkpoint=checkpoint,
             )
         self.n_iter_ = len(self.history_)
         self.best_iter_ = best + 1
@@ -242,6 +261,22 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.transduction_ = self.classes_[
             predict_logits(step.module, step.graph).argmax(1).cpu().numpy()
         ]
+
+    def _fingerprint(self, step, graph, labels, device):
+        """What the numbers of a run depend on, by the name that an error gives it."""
+        parameters = self.get_params(deep=False)
+        for name in ("backbone", "teacher", "random_state", "verbose", "checkpoint_dir"):
+            parameters.pop(name, None)
+        roles = [labels.nodes[role] for role in ROLES]
+        return {name: repr(value) for name, value in parameters.items()} | {
+            "the version of sklearn_ltd": sklearn_ltd.__version__,
+            "backbone": repr(step.module),
+            "random_state": str(torch.initial_seed()),
+            "device": device.type,
+            "edges": graph._whole.fingerprint,
+            "features": digest(*arrays_of(graph.X)),
+            "labels": digest(labels.codes, self.classes_, *roles),
+        }
 
     def __getstate__(self):
         state = dict(super().__getstate__())

@@ -157,6 +157,8 @@ class LearnedDistillation:
         Epochs before the temperatures begin to learn.
     """
 
+    changing = ("module", "optimizer", "network", "temperature_optimizer", "logits", "n_epochs")
+
     def __init__(
         self,
         module,

@@ -57,6 +57,10 @@ class GNNNodeClassifier(BaseNodeClassifier):
         given.  Every class keeps at least one label to train on.  0 runs all epochs.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, as in scikit-learn.
+    checkpoint_dir : str or path, default=None
+        A folder of this fit's own, where it is saved about twice a minute.  The same fit, called
+        again after it was interrupted, goes on from there and ends with the same numbers; once
+        finished it gives the model without training.  Needs a `random_state`.
     device : str, default="auto"
         "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     random_state : int, RandomState instance or None, default=None
@@ -114,6 +118,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         n_iter_no_change=50,
         validation_fraction=0.2,
         class_weight=None,
+        checkpoint_dir=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -128,6 +133,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         self.n_iter_no_change = n_iter_no_change
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
+        self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -157,7 +163,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
         Raises
         ------
         TypeError, ValueError
-            If the graph, the labels or a parameter are invalid.
+            If the graph, the labels or a parameter are invalid, or the checkpoint is damaged
+            or of another fit.
         """
         fractions = {"stop": self.validation_fraction}
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)

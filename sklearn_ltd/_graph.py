@@ -256,7 +256,7 @@ class Graph:
     def __sizeof__(self):
         """Bytes of the whole graph: by them joblib on Dask and Ray decides to send it once."""
         whole = (self.adjacency, self.X, self._whole.node_names)
-        return sum(array.nbytes for part in whole for array in _arrays(part)) + self.nodes.nbytes
+        return sum(array.nbytes for part in whole for array in arrays_of(part)) + self.nodes.nbytes
 
     def __repr__(self):
         parts = [f"n_nodes={self.n_nodes}", f"n_edges={self.adjacency.nnz}"]
@@ -334,12 +334,12 @@ class _Whole:
     def fingerprint(self):
         """A digest of the edges, by which a graph without features is recognised."""
         digest = hashlib.sha256()
-        for piece in _arrays(self.adjacency):
+        for piece in arrays_of(self.adjacency):
             digest.update(np.ascontiguousarray(piece).view(np.uint8))
         return digest.hexdigest()
 
 
-def _arrays(matrix):
+def arrays_of(matrix):
     """The numpy arrays that make up a CSR or dense matrix, or nothing for None."""
     if sp.issparse(matrix):
         return matrix.indptr, matrix.indices, matrix.data

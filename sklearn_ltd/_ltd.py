@@ -12,6 +12,7 @@ from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
 
 from ._base import BaseNodeClassifier, graph_tensors
+from ._checkpoint import digest
 from ._distill import (
     SMALLEST_TEMPERATURE,
     TEMPERATURE_FEATURES,
@@ -94,6 +95,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Fraction of the labels that stop the training.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the losses on labels, as in scikit-learn.
+    checkpoint_dir : str or path, default=None
+        A folder of this fit's own, where it is saved about twice a minute.  The same fit, called
+        again after it was interrupted, goes on from there and ends with the same numbers; once
+        finished it gives the model without training.  Needs a `random_state`.
     device : str, default="auto"
         "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     random_state : int, RandomState instance or None, default=None
@@ -188,6 +193,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         temperature_fraction=0.4,
         validation_fraction=0.2,
         class_weight=None,
+        checkpoint_dir=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -212,6 +218,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.temperature_fraction = temperature_fraction
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
+        self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -241,7 +248,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Raises
         ------
         TypeError, ValueError
-            If the graph, the labels or a parameter are invalid, or a class has one label.
+            If the graph, the labels or a parameter are invalid, a class has one label, or the
+            checkpoint is damaged or of another fit.
 
         Warns
         -----
@@ -256,12 +264,12 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self._check_labels_suffice(labels, drawn=role is None)
         device = resolve_device(self.device)
         self.teacher_, logits = teach(
-            self._make_teacher(), graph, labels, self.classes_, rng, device
+            self._make_teacher(), graph, labels, self.classes_, rng, device, self.checkpoint_dir
         )
+        self.teacher_proba_ = softmax(logits, axis=1)
         with seeded(rng.randint(2**31), device), few_threads(graph.size):
             distil = self._distil_learning if self._learns else self._distil_fixed
             temperatures = distil(graph, labels, torch.from_numpy(logits).to(device), device)
-        self.teacher_proba_ = softmax(logits, axis=1)
         self.temperatures_ = to_numpy(temperatures)
         return self
 
@@ -284,6 +292,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
                 "no node has the role 'temperature', whose labels judge the temperatures. Give "
                 "some nodes that role, or set temperature=1.0 or scalable=True."
             )
+
+    def _fingerprint(self, step, graph, labels, device):
+        own = super()._fingerprint(step, graph, labels, device)
+        return own | {"teacher": digest(self.teacher_proba_)}
 
     def _make_teacher(self):
         if self.teacher is not None and not isinstance(self.teacher, str):

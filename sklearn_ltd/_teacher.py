@@ -1,6 +1,7 @@
 """Every kind of teacher that `LTDNodeClassifier` takes, brought to logits of all nodes."""
 
 import copy
+import os
 import warnings
 
 import numpy as np
@@ -19,7 +20,7 @@ from ._base import BaseNodeClassifier, graph_tensors
 _SMALLEST_PROBABILITY = 1e-9
 
 
-def teach(teacher, graph, labels, classes, rng, device):
+def teach(teacher, graph, labels, classes, rng, device, checkpoint_dir=None):
     """Logits of the teacher at all nodes, fitted first if it is not.
 
     Parameters
@@ -33,6 +34,8 @@ def teach(teacher, graph, labels, classes, rng, device):
     rng : RandomState
         Seeds the teacher where its `random_state` is None.
     device : torch.device
+    checkpoint_dir : str, path or None
+        A classifier of this package is saved in its subfolder "teacher".
 
     Returns
     -------
@@ -50,7 +53,7 @@ def teach(teacher, graph, labels, classes, rng, device):
     if _is_fitted(teacher):
         _warn_of_leak(f"a fitted {type(teacher).__name__}")
     else:
-        teacher = _fit(teacher, graph, labels, classes, rng)
+        teacher = _fit(teacher, graph, labels, classes, rng, checkpoint_dir)
     return teacher, _checked(_estimator_logits(teacher, graph, classes), graph, classes)
 
 
@@ -92,10 +95,12 @@ def takes_graph(estimator):
     return not get_tags(estimator).input_tags.two_d_array
 
 
-def _fit(teacher, graph, labels, classes, rng):
+def _fit(teacher, graph, labels, classes, rng, checkpoint_dir):
     teacher = clone(teacher)
     _seed(teacher, rng)
     if isinstance(teacher, BaseNodeClassifier):
+        if checkpoint_dir is not None and teacher.checkpoint_dir is None:
+            teacher.checkpoint_dir = os.path.join(checkpoint_dir, "teacher")
         nodes = labels.positions("train", "temperature", "stop")
         role = labels.roles[nodes]
         return teacher.fit(graph.whole[nodes], classes[labels.codes[nodes]], role=role)

@@ -69,6 +69,25 @@ def seeded(seed, device):
         yield
 
 
+def generator_states(device):
+    """States of the generators that `seeded` seeds, by the type of their device."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_generator_states(states, device):
+    """Put `generator_states` back."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(states["mps"])
+
+
 @contextmanager
 def few_threads(size):
     """One torch thread inside the block for small work, which more threads only slow down.

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from sklearn.exceptions import ConvergenceWarning
 
+from ._torch import generator_states, set_generator_states
+
 
 @torch.no_grad()
 def predict_logits(module, graph):
@@ -41,6 +43,8 @@ class PlainStep:
         Of the module.
     """
 
+    changing = ("module", "optimizer")  # what an epoch changes, for checkpoints
+
     def __init__(self, module, graph, loss, optimizer):
         self.module = module
         self.graph = graph
@@ -74,6 +78,7 @@ def run_epochs(
     first_epoch=0,
     verbose=0,
     name="",
+    checkpoint=None,
 ):
     """Repeat `step` until the stop nodes no longer get better; restore the best epoch.
 
@@ -84,7 +89,7 @@ def run_epochs(
     ----------
     step : callable
         Returns a dict of losses and the logits of all nodes after the step; has `snapshot`
-        and `restore`.
+        and `restore`, and names what an epoch changes in `changing`.
     stop_nodes, stop_y : torch.Tensor of shape (n_stop,)
     max_iter, n_iter_no_change : int
         Epochs at most, and epochs without a better one after which to stop.
@@ -96,6 +101,8 @@ def run_epochs(
         Print a line every tenth epoch, or every epoch from 2 up.
     name : str
         What the printed lines begin with.
+    checkpoint : Checkpoint or None
+        Where the run starts from, if something is there, and is saved.
 
     Returns
     -------
@@ -115,41 +122,91 @@ def run_epochs(
     FloatingPointError
         If there is no finite epoch at all.
     """
-    history, best_key, best_epoch, kept = [], (-math.inf, -math.inf), -1, None
+    run = _Run(step, stop_nodes.device)
+    if checkpoint is not None:
+        run.load(checkpoint.load())
     try:
-        for epoch in range(max_iter):
+        for epoch in range(max_iter if run.finished else len(run.history), max_iter):
             tasks.begin_epoch()
             losses, logits = step()
             asked_to_stop = tasks.end_epoch()
             record, finite = _evaluate(losses, logits, stop_nodes, stop_y)
             if not finite:
-                if kept is not None:
+                if run.kept is not None:
                     _warn(name, f"the loss is no longer finite in epoch {epoch + 1}")
                 break
-            history.append(record)
-            if epoch == first_epoch:
-                best_key = (-math.inf, -math.inf)
-            key = (record.get("stop_accuracy", 0.0), -record.get("stop_loss", 0.0))
-            if key >= best_key:
-                best_key, best_epoch, kept = key, epoch, step.snapshot()
+            run.add(record, forget=epoch == first_epoch)
             if verbose and (verbose > 1 or epoch % 10 == 0):
                 numbers = "  ".join(f"{k} {v:.4f}" for k, v in record.items())
                 print(f"[{name}] epoch {epoch + 1:4d}  {numbers}")
             judged = len(stop_nodes) > 0 and epoch >= first_epoch
-            stale = judged and epoch - best_epoch >= n_iter_no_change
+            stale = judged and epoch - run.best_epoch >= n_iter_no_change
             if stale or asked_to_stop:
                 break
+            if checkpoint is not None and checkpoint.is_due():
+                checkpoint.save(run.state())
+        if checkpoint is not None and run.kept is not None and not run.finished:
+            run.finished = True
+            checkpoint.save(run.state())
     except KeyboardInterrupt:
-        if kept is None:
+        if run.kept is None:
             raise
-        _warn(name, f"interrupted in epoch {len(history) + 1}")
-    if kept is None:
+        _warn(name, f"interrupted in epoch {len(run.history) + 1}")
+    if run.kept is None:
         raise FloatingPointError(
             f"{name}: no epoch gave finite numbers. Lower learning_rate, or scale the node "
             "features, e.g. NodeFeatures(StandardScaler())."
         )
-    step.restore(kept)
-    return history, best_epoch
+    step.restore(run.kept)
+    return run.history, run.best_epoch
+
+
+class _Run:
+    """Where a run of epochs stands: its history, the best epoch, and the step's own state."""
+
+    _own = ("history", "best_key", "best_epoch", "kept", "finished")
+
+    def __init__(self, step, device):
+        self.step = step
+        self.device = device
+        self.history = []
+        self.best_key, self.best_epoch, self.kept = (-math.inf, -math.inf), -1, None
+        self.finished = False
+
+    def add(self, record, forget):
+        """Note an epoch and keep it if it is the best, of all or of those not to `forget`."""
+        self.history.append(record)
+        if forget:
+            self.best_key = (-math.inf, -math.inf)
+        key = (record.get("stop_accuracy", 0.0), -record.get("stop_loss", 0.0))
+        if key >= self.best_key:
+            self.best_key, self.best_epoch = key, len(self.history) - 1
+            self.kept = self.step.snapshot()
+
+    def state(self):
+        """All that the next epoch depends on, in tensors, numbers and containers."""
+        parts = {name: getattr(self.step, name) for name in self.step.changing}
+        return {
+            "run": {name: getattr(self, name) for name in self._own},
+            "step": {
+                name: part.state_dict() if hasattr(part, "state_dict") else part
+                for name, part in parts.items()
+            },
+            "generators": generator_states(self.device),
+        }
+
+    def load(self, state):
+        """Go on from a `state`; None is the beginning."""
+        if state is None:
+            return
+        vars(self).update(state["run"])
+        for name, value in state["step"].items():
+            part = getattr(self.step, name)
+            if hasattr(part, "load_state_dict"):
+                part.load_state_dict(value)
+            else:
+                setattr(self.step, name, value.to(self.device) if torch.is_tensor(value) else value)
+        set_generator_states(state["generators"], self.device)
 
 
 def _evaluate(losses, logits, stop_nodes, stop_y):

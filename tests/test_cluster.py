@@ -82,9 +82,7 @@ def test_dask_gets_the_graph_once_per_worker(client, data, monkeypatch):
     serial = GridSearchCV(clf, GRID, cv=3).fit(view, y)
     n_pickled = []
     getstate = _Whole.__getstate__
-    monkeypatch.setattr(
-        _Whole, "__getstate__", lambda self: n_pickled.append(1) or getstate(self)
-    )
+    monkeypatch.setattr(_Whole, "__getstate__", lambda self: n_pickled.append(1) or getstate(self))
     client.run(count_arrivals)
     with joblib.parallel_config("dask"):
         search = GridSearchCV(clf, GRID, cv=3, refit=False).fit(view, y)
@@ -102,4 +100,20 @@ def test_a_killed_worker_costs_its_tasks_only(client, data, tmp_path):
     with joblib.parallel_config("dask", scatter=[view, y, *chain.from_iterable(folds)]):
         search.fit(view, y)
     assert set(client.run(os.getpid).values()) != workers
+    np.testing.assert_array_equal(scores(search), scores(serial))
+
+
+def test_ray_gives_the_serial_results(data):
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+
+    view, y = data.graph[::2], data.y[::2]
+    serial = GridSearchCV(DiesOnce(), GRID, cv=3, refit=False).fit(view, y)
+    register_ray()
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="error")
+    try:
+        with joblib.parallel_config("ray"):
+            search = GridSearchCV(DiesOnce(), GRID, cv=3, refit=False).fit(view, y)
+    finally:
+        ray.shutdown()
     np.testing.assert_array_equal(scores(search), scores(serial))
