@@ -71,16 +71,9 @@ class GraphTensors:
         return SparseMatrix.from_scipy(sp.diags_array(scale) @ matrix, self.device, self.dtype)
 
     @cached_property
-    def _patterns(self):
-        return {}
-
-    def attention_pattern(self, heads):
-        """Edges with self-loops, each repeated for every head (row ``i * heads + head``)."""
-        if heads not in self._patterns:
-            edges = self._with_self_loops
-            pattern = sp.kron(edges, sp.eye_array(heads), format="csr") if heads > 1 else edges
-            self._patterns[heads] = EdgePattern(pattern, self.device)
-        return self._patterns[heads]
+    def attention_pattern(self):
+        """The places of the edges, with self-loops."""
+        return EdgePattern(self._with_self_loops, self.device)
 
     @cached_property
     def edge_index(self):
@@ -265,14 +258,10 @@ class _GATLayer(nn.Module):
     def forward(self, h, graph):
         heads, n_out = self.source.shape
         h = self.linear(h).view(-1, heads, n_out)
-        pattern = graph.attention_pattern(heads)
-        attention = pattern.softmax(
-            (h * self.target).sum(-1).flatten(),
-            (h * self.source).sum(-1).flatten(),
-            self.negative_slope,
-        )
-        attention = F.dropout(attention, self.dropout, self.training)
-        out = pattern.weighted_sum(attention, h.reshape(-1, n_out)).view(-1, heads, n_out)
+        pattern = graph.attention_pattern
+        target_scores, source_scores = (h * self.target).sum(-1), (h * self.source).sum(-1)
+        attention = pattern.softmax(target_scores, source_scores, self.negative_slope)
+        out = pattern.weighted_sum(F.dropout(attention, self.dropout, self.training), h)
         return (out.flatten(1) if self.concat else out.mean(1)) + self.bias
 
 
