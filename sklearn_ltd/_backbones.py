@@ -16,28 +16,25 @@ from torch import nn
 from ._sparse import EdgePattern, SparseMatrix
 
 
-class GraphTensors:
-    """A graph on a device, as the backbones read it.
+class EdgeTensors:
+    """The edges of a graph on a device, in the forms that the layers read.
 
     Parameters
     ----------
     adjacency : scipy sparse array of shape (n, n)
         ``adjacency[i, j]`` is the weight of the edge i -> j; node j receives from i.
-    X : ndarray or scipy sparse array of shape (n, d)
-        Node features; sparse ones stay sparse.
     device, dtype
         Where the tensors live and what they hold.
+    degree : ndarray of shape (n,), default=None
+        Weighted in-degrees with self-loops, where those of `adjacency` are not the ones to
+        normalise by.
     """
 
-    def __init__(self, adjacency, X, device="cpu", dtype=torch.float32):
+    def __init__(self, adjacency, device="cpu", dtype=torch.float32, degree=None):
         self.device = torch.device(device)
         self.dtype = dtype
         self._incoming = sp.csr_array(adjacency.T)
-        self.n_nodes = adjacency.shape[0]
-        if sp.issparse(X):
-            self.x = SparseMatrix.from_scipy(X, device, dtype)
-        else:
-            self.x = torch.tensor(np.asarray(X), device=device, dtype=dtype)
+        self._degree = degree
 
     @cached_property
     def _with_self_loops(self):
@@ -49,7 +46,8 @@ class GraphTensors:
     def symmetric(self):
         """``D^-1/2 (A + I) D^-1/2`` with D the weighted in-degree (Kipf & Welling, 2017)."""
         with_loops = self._with_self_loops
-        scale = sp.diags_array(1 / np.sqrt(with_loops.sum(axis=1)))
+        degree = with_loops.sum(axis=1) if self._degree is None else self._degree
+        scale = sp.diags_array(1 / np.sqrt(degree))
         return SparseMatrix.from_scipy(scale @ with_loops @ scale, self.device, self.dtype)
 
     @cached_property
@@ -86,6 +84,25 @@ class GraphTensors:
     def edge_weight(self):
         weights = self._incoming.tocoo().data.astype(np.float64)
         return torch.tensor(weights, device=self.device, dtype=self.dtype)
+
+
+class GraphTensors:
+    """A graph on a device, as the backbones read it.
+
+    Parameters
+    ----------
+    edges : EdgeTensors
+    X : ndarray or scipy sparse array of shape (n, d)
+        Node features; sparse ones stay sparse.
+    """
+
+    def __init__(self, edges, X):
+        self.edges = edges
+        self.n_nodes = X.shape[0]
+        if sp.issparse(X):
+            self.x = SparseMatrix.from_scipy(X, edges.device, edges.dtype)
+        else:
+            self.x = torch.tensor(np.asarray(X), device=edges.device, dtype=edges.dtype)
 
     @cached_property
     def dense_x(self):
@@ -146,7 +163,7 @@ class _GCNLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, h, graph):
-        return graph.symmetric @ self.linear(h) + self.bias
+        return graph.edges.symmetric @ self.linear(h) + self.bias
 
 
 class GCN(_Stack):
@@ -168,7 +185,7 @@ class _SAGELayer(nn.Module):
 
     def forward(self, h, graph):
         # The mean is linear, so that it can follow the (narrowing) weights.
-        return graph.mean @ self.neighbors(h) + self.bias + self.root(h)
+        return graph.edges.mean @ self.neighbors(h) + self.bias + self.root(h)
 
 
 class GraphSAGE(_Stack):
@@ -212,7 +229,7 @@ class APPNP(_Backbone):
     def classify(self, h, graph):
         local = z = self.predict.classify(h, graph)
         for _ in range(self.n_hops):
-            z = (1 - self.teleport) * (graph.symmetric @ z) + self.teleport * local
+            z = (1 - self.teleport) * (graph.edges.symmetric @ z) + self.teleport * local
         return z
 
 
@@ -234,7 +251,7 @@ class SGC(_Backbone):
         # Weights first: the product keeps sparse features sparse and is narrow.
         z = self.linear(_dropout(graph.x, self.dropout, self.training))
         for _ in range(self.n_hops):
-            z = graph.symmetric @ z
+            z = graph.edges.symmetric @ z
         return z + self.bias
 
     def classify(self, h, graph):
@@ -258,7 +275,7 @@ class _GATLayer(nn.Module):
     def forward(self, h, graph):
         heads, n_out = self.source.shape
         h = self.linear(h).view(-1, heads, n_out)
-        pattern = graph.attention_pattern
+        pattern = graph.edges.attention_pattern
         target_scores, source_scores = (h * self.target).sum(-1), (h * self.source).sum(-1)
         attention = pattern.softmax(target_scores, source_scores, self.negative_slope)
         out = pattern.weighted_sum(F.dropout(attention, self.dropout, self.training), h)
@@ -312,8 +329,8 @@ class EdgeIndexModule(_Backbone):
         self.takes_weights = "edge_weight" in parameters
 
     def forward(self, graph):
-        weights = {"edge_weight": graph.edge_weight} if self.takes_weights else {}
-        logits = self.module(graph.dense_x, graph.edge_index, **weights)
+        weights = {"edge_weight": graph.edges.edge_weight} if self.takes_weights else {}
+        logits = self.module(graph.dense_x, graph.edges.edge_index, **weights)
         expected = (graph.n_nodes, self.n_classes)
         shape = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__
         if shape != expected:

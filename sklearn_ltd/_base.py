@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from ._backbones import BACKBONES, GraphTensors, make_backbone
+from ._backbones import BACKBONES, EdgeTensors, GraphTensors, make_backbone
 from ._callbacks import FitTasks
 from ._checks import check_features_match, remember_features
 from ._graph import as_graph
@@ -262,9 +262,13 @@ def _last_hidden(module, tensors):
 
 
 def graph_tensors(graph, device):
-    """The graph on a device, kept for the next fit or prediction on any view of it."""
-    cache = graph._whole.cache
-    key = str(device)
-    if key not in cache:
-        cache[key] = GraphTensors(graph.adjacency, graph.features, device)
-    return cache[key]
+    """The graph on a device, kept for the next fit or prediction on any view of it.
+
+    Graphs that differ in their features alone share the tensors of their edges.
+    """
+    whole, key = graph._whole, str(device)
+    if key not in whole.cache:
+        if key not in whole.edge_cache:
+            whole.edge_cache[key] = EdgeTensors(graph.adjacency, device)
+        whole.cache[key] = GraphTensors(whole.edge_cache[key], graph.features)
+    return whole.cache[key]

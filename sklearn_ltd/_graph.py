@@ -244,6 +244,7 @@ class Graph:
         other = self[:]
         names = names if feature_names is None else np.asarray(feature_names, dtype=object)
         other._whole = _Whole(self.adjacency, X, self._whole.node_names, names)
+        other._whole.edge_cache = self._whole.edge_cache
         return other
 
     def __array__(self, dtype=None, copy=None):
@@ -310,10 +311,11 @@ class _Whole:
         self.node_names = node_names
         self.feature_names = feature_names
         self.cache = {}
+        self.edge_cache = {}  # shared by graphs with the same edges
 
     def __getstate__(self):
         kept = ("adjacency", "X", "node_names", "feature_names")
-        return {name: self.__dict__[name] for name in kept} | {"cache": {}}
+        return {name: self.__dict__[name] for name in kept} | {"cache": {}, "edge_cache": {}}
 
     @property
     def n_features(self):
