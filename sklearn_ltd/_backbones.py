@@ -5,7 +5,7 @@ is a class with `embed` and `classify` and an entry in `BACKBONES`.
 """
 
 import inspect
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -137,8 +137,32 @@ class _Backbone(nn.Module):
         return self.classify(self.embed(graph), graph)
 
 
-class _Stack(_Backbone):
+class _Staged(_Backbone):
+    """A backbone of `stages` ``h = stage(h, graph)``, which `_sampling` can run one by one.
+
+    ``stages()`` lists pairs of the hops that a stage looks away from a node (0 or 1) and the
+    stage.
+    """
+
+    def hidden_stages(self):
+        """The stages that make the last hidden layer."""
+        return self.stages()[:-1]
+
+    def embed(self, graph):
+        h = graph.x
+        for _, stage in self.hidden_stages():
+            h = stage(h, graph)
+        return h
+
+    def classify(self, h, graph):
+        _, stage = self.stages()[-1]
+        return stage(h, graph)
+
+
+class _Stack(_Staged):
     """Layers with ReLU and dropout between them; `layer_type(n_in, n_out)` makes one."""
+
+    layer_hops = 1
 
     def __init__(self, layer_type, n_features, n_classes, hidden_dim, n_layers, dropout):
         super().__init__()
@@ -146,14 +170,13 @@ class _Stack(_Backbone):
         self.layers = nn.ModuleList(map(layer_type, sizes[:-1], sizes[1:]))
         self.dropout = dropout
 
-    def embed(self, graph):
-        h = graph.x
-        for layer in self.layers[:-1]:
-            h = F.dropout(layer(h, graph).relu(), self.dropout, self.training)
-        return h
+    def stages(self):
+        *hidden, last = self.layers
+        stages = [partial(self._hidden, layer) for layer in hidden] + [last]
+        return [(self.layer_hops, stage) for stage in stages]
 
-    def classify(self, h, graph):
-        return self.layers[-1](h, graph)
+    def _hidden(self, layer, h, graph):
+        return F.dropout(layer(h, graph).relu(), self.dropout, self.training)
 
 
 class _GCNLayer(nn.Module):
@@ -206,6 +229,8 @@ class _DenseLayer(_Linear):
 class MLP(_Stack):
     """A multi-layer perceptron on the node features alone; it does not read the edges."""
 
+    layer_hops = 0
+
     def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
         super().__init__(_DenseLayer, n_features, n_classes, hidden_dim, n_layers, dropout)
 
@@ -233,7 +258,7 @@ class APPNP(_Backbone):
         return z
 
 
-class SGC(_Backbone):
+class SGC(_Staged):
     """Simplified graph convolution (Wu et al., ICML 2019): ``Z = S^n_layers X W + b``.
 
     There is no hidden layer: `embed` is ``S^n_layers X`` in as many columns as there are
@@ -247,12 +272,22 @@ class SGC(_Backbone):
         self.n_hops = n_layers
         self.dropout = dropout
 
-    def embed(self, graph):
+    def stages(self):
         # Weights first: the product keeps sparse features sparse and is narrow.
-        z = self.linear(_dropout(graph.x, self.dropout, self.training))
-        for _ in range(self.n_hops):
-            z = graph.edges.symmetric @ z
-        return z + self.bias
+        hops = [(1, self._propagate)] * (self.n_hops - 1)
+        return [(0, self._project), *hops, (1, self._propagate_last)]
+
+    def _project(self, x, graph):
+        return self.linear(_dropout(x, self.dropout, self.training))
+
+    def _propagate(self, z, graph):
+        return graph.edges.symmetric @ z
+
+    def _propagate_last(self, z, graph):
+        return self._propagate(z, graph) + self.bias
+
+    def hidden_stages(self):
+        return self.stages()
 
     def classify(self, h, graph):
         return h
@@ -282,7 +317,7 @@ class _GATLayer(nn.Module):
         return (out.flatten(1) if self.concat else out.mean(1)) + self.bias
 
 
-class GAT(_Backbone):
+class GAT(_Staged):
     """Graph attention network (Velickovic et al., ICLR 2018).
 
     Eight heads share `hidden_dim` units (at least one each); the last layer has one head.
@@ -301,14 +336,16 @@ class GAT(_Backbone):
         )
         self.dropout = dropout
 
-    def embed(self, graph):
-        h = graph.x
-        for layer in self.layers[:-1]:
-            h = F.elu(layer(_dropout(h, self.dropout, self.training), graph))
-        return h
+    def stages(self):
+        *hidden, last = self.layers
+        stages = [partial(self._hidden, layer) for layer in hidden]
+        return [(1, stage) for stage in [*stages, partial(self._layer, last)]]
 
-    def classify(self, h, graph):
-        return self.layers[-1](_dropout(h, self.dropout, self.training), graph)
+    def _layer(self, layer, h, graph):
+        return layer(_dropout(h, self.dropout, self.training), graph)
+
+    def _hidden(self, layer, h, graph):
+        return F.elu(self._layer(layer, h, graph))
 
 
 BACKBONES = {"gcn": GCN, "gat": GAT, "sage": GraphSAGE, "appnp": APPNP, "sgc": SGC, "mlp": MLP}
