@@ -5,7 +5,7 @@ is a class with `embed` and `classify` and an entry in `BACKBONES`.
 """
 
 import inspect
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,28 +16,25 @@ from torch import nn
 from ._sparse import EdgePattern, SparseMatrix
 
 
-class GraphTensors:
-    """A graph on a device, as the backbones read it.
+class EdgeTensors:
+    """The edges of a graph on a device, in the forms that the layers read.
 
     Parameters
     ----------
     adjacency : scipy sparse array of shape (n, n)
         ``adjacency[i, j]`` is the weight of the edge i -> j; node j receives from i.
-    X : ndarray or scipy sparse array of shape (n, d)
-        Node features; sparse ones stay sparse.
     device, dtype
         Where the tensors live and what they hold.
+    degree : ndarray of shape (n,), default=None
+        Weighted in-degrees with self-loops, where those of `adjacency` are not the ones to
+        normalise by.
     """
 
-    def __init__(self, adjacency, X, device="cpu", dtype=torch.float32):
+    def __init__(self, adjacency, device="cpu", dtype=torch.float32, degree=None):
         self.device = torch.device(device)
         self.dtype = dtype
         self._incoming = sp.csr_array(adjacency.T)
-        self.n_nodes = adjacency.shape[0]
-        if sp.issparse(X):
-            self.x = SparseMatrix.from_scipy(X, device, dtype)
-        else:
-            self.x = torch.tensor(np.asarray(X), device=device, dtype=dtype)
+        self._degree = degree
 
     @cached_property
     def _with_self_loops(self):
@@ -49,7 +46,8 @@ class GraphTensors:
     def symmetric(self):
         """``D^-1/2 (A + I) D^-1/2`` with D the weighted in-degree (Kipf & Welling, 2017)."""
         with_loops = self._with_self_loops
-        scale = sp.diags_array(1 / np.sqrt(with_loops.sum(axis=1)))
+        degree = with_loops.sum(axis=1) if self._degree is None else self._degree
+        scale = sp.diags_array(1 / np.sqrt(degree))
         return SparseMatrix.from_scipy(scale @ with_loops @ scale, self.device, self.dtype)
 
     @cached_property
@@ -71,16 +69,9 @@ class GraphTensors:
         return SparseMatrix.from_scipy(sp.diags_array(scale) @ matrix, self.device, self.dtype)
 
     @cached_property
-    def _patterns(self):
-        return {}
-
-    def attention_pattern(self, heads):
-        """Edges with self-loops, each repeated for every head (row ``i * heads + head``)."""
-        if heads not in self._patterns:
-            edges = self._with_self_loops
-            pattern = sp.kron(edges, sp.eye_array(heads), format="csr") if heads > 1 else edges
-            self._patterns[heads] = EdgePattern(pattern, self.device)
-        return self._patterns[heads]
+    def attention_pattern(self):
+        """The places of the edges, with self-loops."""
+        return EdgePattern(self._with_self_loops, self.device)
 
     @cached_property
     def edge_index(self):
@@ -93,6 +84,25 @@ class GraphTensors:
     def edge_weight(self):
         weights = self._incoming.tocoo().data.astype(np.float64)
         return torch.tensor(weights, device=self.device, dtype=self.dtype)
+
+
+class GraphTensors:
+    """A graph on a device, as the backbones read it.
+
+    Parameters
+    ----------
+    edges : EdgeTensors
+    X : ndarray or scipy sparse array of shape (n, d)
+        Node features; sparse ones stay sparse.
+    """
+
+    def __init__(self, edges, X):
+        self.edges = edges
+        self.n_nodes = X.shape[0]
+        if sp.issparse(X):
+            self.x = SparseMatrix.from_scipy(X, edges.device, edges.dtype)
+        else:
+            self.x = torch.tensor(np.asarray(X), device=edges.device, dtype=edges.dtype)
 
     @cached_property
     def dense_x(self):
@@ -127,8 +137,32 @@ class _Backbone(nn.Module):
         return self.classify(self.embed(graph), graph)
 
 
-class _Stack(_Backbone):
+class _Staged(_Backbone):
+    """A backbone of `stages` ``h = stage(h, graph)``, which `_sampling` can run one by one.
+
+    ``stages()`` lists pairs of the hops that a stage looks away from a node (0 or 1) and the
+    stage.
+    """
+
+    def hidden_stages(self):
+        """The stages that make the last hidden layer."""
+        return self.stages()[:-1]
+
+    def embed(self, graph):
+        h = graph.x
+        for _, stage in self.hidden_stages():
+            h = stage(h, graph)
+        return h
+
+    def classify(self, h, graph):
+        _, stage = self.stages()[-1]
+        return stage(h, graph)
+
+
+class _Stack(_Staged):
     """Layers with ReLU and dropout between them; `layer_type(n_in, n_out)` makes one."""
+
+    layer_hops = 1
 
     def __init__(self, layer_type, n_features, n_classes, hidden_dim, n_layers, dropout):
         super().__init__()
@@ -136,14 +170,13 @@ class _Stack(_Backbone):
         self.layers = nn.ModuleList(map(layer_type, sizes[:-1], sizes[1:]))
         self.dropout = dropout
 
-    def embed(self, graph):
-        h = graph.x
-        for layer in self.layers[:-1]:
-            h = F.dropout(layer(h, graph).relu(), self.dropout, self.training)
-        return h
+    def stages(self):
+        *hidden, last = self.layers
+        stages = [partial(self._hidden, layer) for layer in hidden] + [last]
+        return [(self.layer_hops, stage) for stage in stages]
 
-    def classify(self, h, graph):
-        return self.layers[-1](h, graph)
+    def _hidden(self, layer, h, graph):
+        return F.dropout(layer(h, graph).relu(), self.dropout, self.training)
 
 
 class _GCNLayer(nn.Module):
@@ -153,7 +186,7 @@ class _GCNLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, h, graph):
-        return graph.symmetric @ self.linear(h) + self.bias
+        return graph.edges.symmetric @ self.linear(h) + self.bias
 
 
 class GCN(_Stack):
@@ -175,7 +208,7 @@ class _SAGELayer(nn.Module):
 
     def forward(self, h, graph):
         # The mean is linear, so that it can follow the (narrowing) weights.
-        return graph.mean @ self.neighbors(h) + self.bias + self.root(h)
+        return graph.edges.mean @ self.neighbors(h) + self.bias + self.root(h)
 
 
 class GraphSAGE(_Stack):
@@ -195,6 +228,8 @@ class _DenseLayer(_Linear):
 
 class MLP(_Stack):
     """A multi-layer perceptron on the node features alone; it does not read the edges."""
+
+    layer_hops = 0
 
     def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
         super().__init__(_DenseLayer, n_features, n_classes, hidden_dim, n_layers, dropout)
@@ -219,11 +254,11 @@ class APPNP(_Backbone):
     def classify(self, h, graph):
         local = z = self.predict.classify(h, graph)
         for _ in range(self.n_hops):
-            z = (1 - self.teleport) * (graph.symmetric @ z) + self.teleport * local
+            z = (1 - self.teleport) * (graph.edges.symmetric @ z) + self.teleport * local
         return z
 
 
-class SGC(_Backbone):
+class SGC(_Staged):
     """Simplified graph convolution (Wu et al., ICML 2019): ``Z = S^n_layers X W + b``.
 
     There is no hidden layer: `embed` is ``S^n_layers X`` in as many columns as there are
@@ -237,12 +272,22 @@ class SGC(_Backbone):
         self.n_hops = n_layers
         self.dropout = dropout
 
-    def embed(self, graph):
+    def stages(self):
         # Weights first: the product keeps sparse features sparse and is narrow.
-        z = self.linear(_dropout(graph.x, self.dropout, self.training))
-        for _ in range(self.n_hops):
-            z = graph.symmetric @ z
-        return z + self.bias
+        hops = [(1, self._propagate)] * (self.n_hops - 1)
+        return [(0, self._project), *hops, (1, self._propagate_last)]
+
+    def _project(self, x, graph):
+        return self.linear(_dropout(x, self.dropout, self.training))
+
+    def _propagate(self, z, graph):
+        return graph.edges.symmetric @ z
+
+    def _propagate_last(self, z, graph):
+        return self._propagate(z, graph) + self.bias
+
+    def hidden_stages(self):
+        return self.stages()
 
     def classify(self, h, graph):
         return h
@@ -265,18 +310,14 @@ class _GATLayer(nn.Module):
     def forward(self, h, graph):
         heads, n_out = self.source.shape
         h = self.linear(h).view(-1, heads, n_out)
-        pattern = graph.attention_pattern(heads)
-        attention = pattern.softmax(
-            (h * self.target).sum(-1).flatten(),
-            (h * self.source).sum(-1).flatten(),
-            self.negative_slope,
-        )
-        attention = F.dropout(attention, self.dropout, self.training)
-        out = pattern.weighted_sum(attention, h.reshape(-1, n_out)).view(-1, heads, n_out)
+        pattern = graph.edges.attention_pattern
+        target_scores, source_scores = (h * self.target).sum(-1), (h * self.source).sum(-1)
+        attention = pattern.softmax(target_scores, source_scores, self.negative_slope)
+        out = pattern.weighted_sum(F.dropout(attention, self.dropout, self.training), h)
         return (out.flatten(1) if self.concat else out.mean(1)) + self.bias
 
 
-class GAT(_Backbone):
+class GAT(_Staged):
     """Graph attention network (Velickovic et al., ICLR 2018).
 
     Eight heads share `hidden_dim` units (at least one each); the last layer has one head.
@@ -295,14 +336,16 @@ class GAT(_Backbone):
         )
         self.dropout = dropout
 
-    def embed(self, graph):
-        h = graph.x
-        for layer in self.layers[:-1]:
-            h = F.elu(layer(_dropout(h, self.dropout, self.training), graph))
-        return h
+    def stages(self):
+        *hidden, last = self.layers
+        stages = [partial(self._hidden, layer) for layer in hidden]
+        return [(1, stage) for stage in [*stages, partial(self._layer, last)]]
 
-    def classify(self, h, graph):
-        return self.layers[-1](_dropout(h, self.dropout, self.training), graph)
+    def _layer(self, layer, h, graph):
+        return layer(_dropout(h, self.dropout, self.training), graph)
+
+    def _hidden(self, layer, h, graph):
+        return F.elu(self._layer(layer, h, graph))
 
 
 BACKBONES = {"gcn": GCN, "gat": GAT, "sage": GraphSAGE, "appnp": APPNP, "sgc": SGC, "mlp": MLP}
@@ -323,8 +366,8 @@ class EdgeIndexModule(_Backbone):
         self.takes_weights = "edge_weight" in parameters
 
     def forward(self, graph):
-        weights = {"edge_weight": graph.edge_weight} if self.takes_weights else {}
-        logits = self.module(graph.dense_x, graph.edge_index, **weights)
+        weights = {"edge_weight": graph.edges.edge_weight} if self.takes_weights else {}
+        logits = self.module(graph.dense_x, graph.edges.edge_index, **weights)
         expected = (graph.n_nodes, self.n_classes)
         shape = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__
         if shape != expected:

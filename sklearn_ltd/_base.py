@@ -14,11 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 import sklearn_ltd
 
-from ._backbones import BACKBONES, GraphTensors, make_backbone
+from ._backbones import BACKBONES, EdgeTensors, GraphTensors, make_backbone
 from ._callbacks import FitTasks
 from ._checkpoint import Checkpoint, digest
 from ._checks import check_features_match, remember_features
-from ._graph import arrays_of, as_graph
+from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
 from ._torch import few_threads, load_module_state, module_state, prediction_device, seeded
 from ._train import predict_logits, run_epochs
@@ -273,8 +273,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "backbone": repr(step.module),
             "random_state": str(torch.initial_seed()),
             "device": device.type,
-            "edges": graph._whole.fingerprint,
-            "features": digest(*arrays_of(graph.X)),
+            "edges": digest(*graph._whole.edge_arrays),
+            "features": digest(*graph._whole.feature_arrays),
             "labels": digest(labels.codes, self.classes_, *roles),
         }
 
@@ -297,9 +297,13 @@ def _last_hidden(module, tensors):
 
 
 def graph_tensors(graph, device):
-    """The graph on a device, kept for the next fit or prediction on any view of it."""
-    cache = graph._whole.cache
-    key = str(device)
-    if key not in cache:
-        cache[key] = GraphTensors(graph.adjacency, graph.features, device)
-    return cache[key]
+    """The graph on a device, kept for the next fit or prediction on any view of it.
+
+    Graphs that differ in their features alone share the tensors of their edges.
+    """
+    whole, key = graph._whole, str(device)
+    if key not in whole.cache:
+        if key not in whole.edge_cache:
+            whole.edge_cache[key] = EdgeTensors(graph.adjacency, device)
+        whole.cache[key] = GraphTensors(whole.edge_cache[key], graph.features)
+    return whole.cache[key]

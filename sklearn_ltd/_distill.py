@@ -39,7 +39,7 @@ def neighbor_entropy(probabilities, mean):
     ----------
     probabilities : torch.Tensor of shape (n, n_classes)
     mean : SparseMatrix
-        Row v averages over the neighbours of v, see `GraphTensors.neighbor_mean`.
+        Row v averages over the neighbours of v, see `EdgeTensors.neighbor_mean`.
 
     Returns
     -------
@@ -181,7 +181,7 @@ class LearnedDistillation:
         self.temperature_optimizer = temperature_optimizer
         self.evaluation_loss = evaluation_loss
         self.warmup_iter = warmup_iter
-        self.entropy = neighbor_entropy(teacher_logits.softmax(1), graph.neighbor_mean)
+        self.entropy = neighbor_entropy(teacher_logits.softmax(1), graph.edges.neighbor_mean)
         self.logits = predict_logits(module, graph)
         self.n_epochs = 0
 

@@ -1,16 +1,12 @@
 """`Graph`: one whole attributed graph and a selection of its nodes."""
 
-import hashlib
-from functools import cached_property
-
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.extmath import randomized_svd
 
 from . import _convert
 from ._checks import check_adjacency, check_features, check_index, check_names, rows_by_name
-
-_N_STRUCTURAL = 64
+from ._storage import open_folder, save_folder
+from ._whole import Whole
 
 
 class Graph:
@@ -67,7 +63,7 @@ class Graph:
         n_nodes = adjacency.shape[0]
         names = None if node_names is None else check_names(node_names, n_nodes)
         X, feature_names = check_features(rows_by_name(X, names), n_nodes)
-        self._whole = _Whole(adjacency, X, names, feature_names)
+        self._whole = Whole(adjacency, X, names, feature_names)
         self.nodes = np.arange(n_nodes)
 
     @classmethod
@@ -133,6 +129,68 @@ class Graph:
         """
         return cls(**_convert.from_pyg(data))
 
+    def save(self, folder):
+        """Write the whole graph to a folder, from which `open` reads it without loading it.
+
+        The pieces are plain ``.npy`` files beside a small ``graph.json``, which is replaced last:
+        a save that is interrupted leaves the graph that was there before.  The selection is
+        not saved.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made if it is not there; else it must be empty or hold a saved graph, which is
+            replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder holds other things.
+        TypeError
+            If the node names are not all strings or all integers.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from sklearn_ltd import Graph
+        >>> from sklearn_ltd.datasets import make_attributed_sbm
+        >>> folder = tempfile.mkdtemp()
+        >>> make_attributed_sbm(n_nodes=100, n_features=8, random_state=0).graph.save(folder)
+        >>> Graph.open(folder).shape
+        (100, 8)
+        """
+        save_folder(self._whole, folder)
+
+    @classmethod
+    def open(cls, folder, mmap=True):
+        """Open a graph that `save` has written.
+
+        Parameters
+        ----------
+        folder : str or Path
+        mmap : bool, default=True
+            Leave the pieces on disk, read what is needed when it is needed, and share the
+            pages with other processes: pickling passes the path on.  Sizes are checked at
+            once, the contents where they are used: by the batch with `batch_size`, else in
+            full.  False reads and checks everything at once.
+
+        Returns
+        -------
+        Graph
+            All nodes are selected.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no saved graph.
+        ValueError
+            If the folder is damaged.
+        """
+        graph = object.__new__(cls)
+        graph._whole = open_folder(folder, mmap)
+        graph.nodes = np.arange(graph.n_nodes)
+        return graph
+
     @property
     def adjacency(self):
         """CSR array of shape (n, n): the edges of the whole graph."""
@@ -166,13 +224,12 @@ class Graph:
     @property
     def n_nodes(self):
         """Number of nodes of the whole graph."""
-        return self.adjacency.shape[0]
+        return self._whole.n_nodes
 
     @property
     def size(self):
         """Numbers stored for the whole graph: edges and features."""
-        X = self.features
-        return self.adjacency.nnz + (X.nnz if sp.issparse(X) else X.size)
+        return self._whole.size
 
     @property
     def shape(self):
@@ -243,7 +300,8 @@ class Graph:
         X, names = check_features(X, self.n_nodes)
         other = self[:]
         names = names if feature_names is None else np.asarray(feature_names, dtype=object)
-        other._whole = _Whole(self.adjacency, X, self._whole.node_names, names)
+        other._whole = Whole(self.adjacency, X, self._whole.node_names, names)
+        other._whole.edge_cache = self._whole.edge_cache
         return other
 
     def __array__(self, dtype=None, copy=None):
@@ -254,13 +312,13 @@ class Graph:
         )
 
     def __sizeof__(self):
-        """Bytes of the whole graph: by them joblib on Dask and Ray decides to send it once."""
-        whole = (self.adjacency, self.X, self._whole.node_names)
-        return sum(array.nbytes for part in whole for array in arrays_of(part)) + self.nodes.nbytes
+        """Bytes to send: by them joblib on Dask and Ray decides to send a graph once."""
+        return self._whole.nbytes + self.nodes.nbytes
 
     def __repr__(self):
-        parts = [f"n_nodes={self.n_nodes}", f"n_edges={self.adjacency.nnz}"]
-        parts.append("no features" if self.X is None else f"n_features={self.X.shape[1]}")
+        parts = [f"n_nodes={self.n_nodes}", f"n_edges={self._whole.n_edges}"]
+        has_features = self._whole.has_features
+        parts.append(f"n_features={self.shape[1]}" if has_features else "no features")
         if len(self) != self.n_nodes or (self.nodes != np.arange(self.n_nodes)).any():
             parts.append(f"n_selected={len(self)}")
         return f"Graph({', '.join(parts)})"
@@ -304,60 +362,3 @@ def as_graph(obj):
     if hasattr(obj, "edge_index") or hasattr(obj, "edge_index_dict"):
         return Graph.from_pyg(obj)
     raise TypeError(_convert.explain(obj))
-
-
-class _Whole:
-    """What all views of one graph share; pickled once, without its caches."""
-
-    def __init__(self, adjacency, X, node_names, feature_names):
-        self.adjacency = adjacency
-        self.X = X
-        self.node_names = node_names
-        self.feature_names = feature_names
-        self.cache = {}
-
-    def __getstate__(self):
-        kept = ("adjacency", "X", "node_names", "feature_names")
-        return {name: self.__dict__[name] for name in kept} | {"cache": {}}
-
-    @property
-    def n_features(self):
-        if self.X is None:
-            return min(_N_STRUCTURAL, self.adjacency.shape[0]) + 1
-        return self.X.shape[1]
-
-    @cached_property
-    def features(self):
-        return _structural_features(self.adjacency) if self.X is None else self.X
-
-    @cached_property
-    def fingerprint(self):
-        """A digest of the edges, by which a graph without features is recognised."""
-        digest = hashlib.sha256()
-        for piece in arrays_of(self.adjacency):
-            digest.update(np.ascontiguousarray(piece).view(np.uint8))
-        return digest.hexdigest()
-
-
-def arrays_of(matrix):
-    """The numpy arrays that make up a CSR or dense matrix, or nothing for None."""
-    if sp.issparse(matrix):
-        return matrix.indptr, matrix.indices, matrix.data
-    return () if matrix is None else (matrix,)
-
-
-def _structural_features(adjacency):
-    """Leading singular directions of the normalised adjacency, and the log degree.
-
-    The directions of ``D^-1/2 (A + I) D^-1/2`` are those in which connected nodes are alike
-    (spectral embedding); they belong to this graph and mean nothing in another one.
-    """
-    n_nodes = adjacency.shape[0]
-    both = adjacency + adjacency.T + sp.eye_array(n_nodes)
-    degree = both.sum(axis=1)
-    scale = sp.diags_array(1 / np.sqrt(degree))
-    k = min(_N_STRUCTURAL, n_nodes)
-    directions, values, _ = randomized_svd(scale @ both @ scale, k, random_state=0)
-    # Unit variance on average, whatever the number of nodes.
-    scaled = directions * values * np.sqrt(n_nodes)
-    return np.column_stack([scaled, np.log(degree)]).astype(np.float32)

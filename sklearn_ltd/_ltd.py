@@ -368,7 +368,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
         if self.temperature is not None:
             return teacher_logits.new_full((len(teacher_logits),), self.temperature)
         return heuristic_temperatures(
-            teacher_logits, tensors.neighbor_mean, self.heuristic_weights, self.temperature_scale
+            teacher_logits,
+            tensors.edges.neighbor_mean,
+            self.heuristic_weights,
+            self.temperature_scale,
         )
 
     def _check_parameters(self):

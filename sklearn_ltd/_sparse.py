@@ -18,13 +18,18 @@ from torch.autograd import Function
 
 def csr_tensor(matrix, device, dtype):
     """A scipy CSR matrix as a torch CSR tensor that owns its memory."""
-    index = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
     return _csr(
-        torch.tensor(matrix.indptr.astype(index), device=device),
-        torch.tensor(matrix.indices.astype(index), device=device),
+        _index(matrix.indptr, matrix, device),
+        _index(matrix.indices, matrix, device),
         torch.tensor(matrix.data.astype(np.float64), device=device, dtype=dtype),
         matrix.shape,
     )
+
+
+def _index(array, matrix, device):
+    """Indices into a matrix or its values as a tensor, of 32 bits where that is enough."""
+    dtype = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
+    return torch.tensor(array.astype(dtype), device=device)
 
 
 def _csr(indptr, indices, values, shape):
@@ -132,8 +137,8 @@ def _with_values(matrix, values):
 class EdgePattern:
     """The places of a graph's edges, for edge weights that are computed.
 
-    Row `i` lists the sources of the edges that end at node `i`.  Edge values are
-    vectors of length `n_edges` in the order of that list.
+    Row `i` lists the sources of the edges that end at node `i`.  Edge values have shape
+    (n_edges, heads), in the order of that list; all heads share the places.
 
     Parameters
     ----------
@@ -151,21 +156,30 @@ class EdgePattern:
         order = transpose.data - 1
         inverse = np.empty_like(order)
         inverse[order] = np.arange(len(order))
-        forward = _Half(pattern, device)
-        backward = _Half(transpose, device)
-        forward.order = torch.from_numpy(inverse).to(device)
-        backward.order = torch.from_numpy(order).to(device)
+        forward = _Half(pattern, inverse, device)
+        backward = _Half(transpose, order, device)
         forward.T, backward.T = backward, forward
         self._half = forward
 
     def weighted_sum(self, weights, x):
-        """``out[i] = sum over edges e = (j -> i) of weights[e] * x[j]``."""
+        """``out[i, h] = sum over edges e = (j -> i) of weights[e, h] * x[j, h]``.
+
+        Parameters
+        ----------
+        weights : torch.Tensor of shape (n_edges, heads)
+        x : torch.Tensor of shape (n_sources, heads, k)
+
+        Returns
+        -------
+        out : torch.Tensor of shape (n_targets, heads, k)
+        """
         return _WeightedSum.apply(weights, x, self._half)
 
     def softmax(self, target_scores, source_scores, slope):
-        """Attention of each edge among the edges with the same target.
+        """Attention of each edge among the edges with the same target, head by head.
 
-        ``softmax over e of leaky_relu(target_scores[i] + source_scores[j])``.
+        ``softmax over e of leaky_relu(target_scores[i] + source_scores[j])``; scores have shape
+        (n, heads), the attention (n_edges, heads).
         """
         half = self._half
         scores = _Gather.apply(target_scores, half) + _Permute.apply(
@@ -180,19 +194,24 @@ class EdgePattern:
 class _Half:
     """An edge pattern read along its rows; `T` is the same one read along its columns."""
 
-    def __init__(self, pattern, device):
+    def __init__(self, pattern, order, device):
         self.shape = pattern.shape
-        self.indptr = torch.tensor(pattern.indptr.astype(np.int64), device=device)
-        self.columns = torch.tensor(pattern.indices.astype(np.int64), device=device)
+        self.indptr = _index(pattern.indptr, pattern, device)
+        self.columns = _index(pattern.indices, pattern, device)
+        self.order = _index(order, pattern, device)
         rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
-        self.rows = torch.tensor(rows, device=device)
+        self.rows = _index(rows, pattern, device)
+        self._places = _index(np.arange(pattern.nnz), pattern, device)
 
     def with_values(self, values):
         return _csr(self.indptr, self.columns, values, self.shape)
 
+    def row_sum(self, values):
+        ones = values.new_ones(len(values))
+        return _csr(self.indptr, self._places, ones, (self.shape[0], len(values))) @ values
+
     def row_max(self, values):
-        lowest = torch.full((self.shape[0],), -torch.inf, dtype=values.dtype, device=values.device)
-        return lowest.scatter_reduce(0, self.rows, values, "amax")
+        return torch.segment_reduce(values, "max", offsets=self.indptr.long())
 
 
 class _WeightedSum(Function):
@@ -201,7 +220,8 @@ class _WeightedSum(Function):
         ctx.half = half
         ctx.save_for_backward(weights, x)
         ctx.save_for_forward(weights, x)
-        return half.with_values(weights) @ x
+        heads = enumerate(weights.t().contiguous())
+        return torch.stack([half.with_values(w) @ x[:, head] for head, w in heads], 1)
 
     @staticmethod
     def backward(ctx, grad):
@@ -225,15 +245,18 @@ class _WeightedSum(Function):
 
 
 class _EdgeDot(Function):
-    """``out[e] = <a[target of e], b[source of e]>``, the adjoint of the weighted sum."""
+    """``out[e, h] = <a[target of e, h], b[source of e, h]>``, the weighted sum's adjoint."""
 
     @staticmethod
     def forward(ctx, a, b, half):
         ctx.half = half
         ctx.save_for_backward(a, b)
-        zeros = a.new_zeros(half.columns.numel())
-        product = torch.sparse.sampled_addmm(half.with_values(zeros), a, b.t(), beta=0.0)
-        return product.values()
+        places = half.with_values(a.new_zeros(len(half.columns)))
+        products = [
+            torch.sparse.sampled_addmm(places, a[:, head], b[:, head].t(), beta=0.0).values()
+            for head in range(a.shape[1])
+        ]
+        return torch.stack(products, 1)
 
     @staticmethod
     def backward(ctx, grad):
@@ -267,8 +290,7 @@ class _RowSum(Function):
     @staticmethod
     def forward(ctx, values, half):
         ctx.half = half
-        ones = values.new_ones(half.shape[1], 1)
-        return (half.with_values(values) @ ones).squeeze(1)
+        return half.row_sum(values)
 
     @staticmethod
     def backward(ctx, grad):

@@ -7,7 +7,13 @@ import scipy.sparse as sp
 import torch
 import torch_geometric.nn as pyg
 
-from sklearn_ltd._backbones import BACKBONES, EdgeIndexModule, GraphTensors, make_backbone
+from sklearn_ltd._backbones import (
+    BACKBONES,
+    EdgeIndexModule,
+    EdgeTensors,
+    GraphTensors,
+    make_backbone,
+)
 
 N, D, C, HIDDEN = 20, 7, 3, 16
 
@@ -125,7 +131,7 @@ def build(name, adjacency, sparse):
     torch.manual_seed(0)
     rng = np.random.RandomState(1)
     X = rng.standard_normal((N, D)) * (rng.random_sample((N, D)) < 0.6)
-    graph = GraphTensors(adjacency, sp.csr_array(X) if sparse else X)
+    graph = GraphTensors(EdgeTensors(adjacency), sp.csr_array(X) if sparse else X)
     module = BACKBONES[name](D, C, HIDDEN).eval()
     with torch.no_grad():
         for parameter in module.parameters():
@@ -140,7 +146,7 @@ def build(name, adjacency, sparse):
 @torch.no_grad()
 def test_forward_equals_pyg(name, kind, sparse):
     graph, module = build(name, GRAPHS[kind], sparse)
-    theirs = PYG[name][0](module)(graph.dense_x, graph.edge_index, graph.edge_weight)
+    theirs = PYG[name][0](module)(graph.dense_x, graph.edges.edge_index, graph.edges.edge_weight)
     torch.testing.assert_close(module(graph), theirs, rtol=1e-5, atol=1e-5)
 
 
@@ -154,7 +160,7 @@ def test_renumbering_the_nodes_renumbers_the_logits(name):
     graph, module = build(name, GRAPHS["directed"], sparse=False)
     order = np.random.RandomState(2).permutation(N)
     adjacency = GRAPHS["directed"][order][:, order]
-    renumbered = GraphTensors(adjacency, graph.x.numpy()[order])
+    renumbered = GraphTensors(EdgeTensors(adjacency), graph.x.numpy()[order])
     torch.testing.assert_close(module(renumbered), module(graph)[order], rtol=1e-5, atol=1e-5)
 
 
@@ -165,10 +171,10 @@ def test_messages_run_along_the_edges(name):
     adjacency = sp.csr_array(nx.to_scipy_sparse_array(nx.path_graph(3, nx.DiGraph)))
     X = np.random.RandomState(0).standard_normal((3, D))
     _, module = build(name, GRAPHS["directed"], sparse=False)
-    before = module(GraphTensors(adjacency, X))
+    before = module(GraphTensors(EdgeTensors(adjacency), X))
     changed = X.copy()
     changed[2] += 1
-    after = module(GraphTensors(adjacency, changed))
+    after = module(GraphTensors(EdgeTensors(adjacency), changed))
     torch.testing.assert_close(after[:2], before[:2])
     assert not torch.allclose(after[2], before[2])
 
@@ -176,7 +182,7 @@ def test_messages_run_along_the_edges(name):
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("n_layers", [1, 3])
 def test_depth_can_be_chosen(name, n_layers):
-    graph = GraphTensors(GRAPHS["undirected"], np.ones((N, D)))
+    graph = GraphTensors(EdgeTensors(GRAPHS["undirected"]), np.ones((N, D)))
     module = make_backbone(name, D, C, HIDDEN, n_layers, 0.5)
     assert module(graph).shape == (N, C)
     module(graph).sum().backward()
@@ -197,7 +203,7 @@ def test_a_module_of_others_is_called_with_edge_index_and_gives_its_last_hidden_
     theirs = pyg.models.GCN(D, 8, 2, C).eval()
     module = make_backbone(lambda n_features, n_classes: theirs, D, C, None, None, None)
     assert isinstance(module, EdgeIndexModule)
-    expected = theirs(graph.dense_x, graph.edge_index, edge_weight=graph.edge_weight)
+    expected = theirs(graph.dense_x, graph.edges.edge_index, edge_weight=graph.edges.edge_weight)
     torch.testing.assert_close(module(graph), expected)
-    hidden = theirs.convs[0](graph.dense_x, graph.edge_index, graph.edge_weight).relu()
+    hidden = theirs.convs[0](graph.dense_x, graph.edges.edge_index, graph.edges.edge_weight).relu()
     torch.testing.assert_close(module.embed(graph), hidden)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-from sklearn_ltd import GNNNodeClassifier
-from sklearn_ltd._graph import _Whole
+from sklearn_ltd import GNNNodeClassifier, Graph
+from sklearn_ltd._whole import Whole
 from sklearn_ltd.datasets import make_attributed_sbm
 
 GRID = {"learning_rate": [0.003, 0.01, 0.03, 0.1]}
@@ -56,15 +56,15 @@ def count_arrivals():
     """Count the graphs that are unpickled in this process."""
 
     def arrive(self, state):
-        _Whole.n_arrived += 1
+        Whole.n_arrived += 1
         self.__dict__.update(state)
 
-    _Whole.n_arrived = 0
-    _Whole.__setstate__ = arrive
+    Whole.n_arrived = 0
+    Whole.__setstate__ = arrive
 
 
 def n_arrived():
-    return _Whole.n_arrived
+    return Whole.n_arrived
 
 
 def scores(search):
@@ -76,13 +76,20 @@ def test_the_size_of_a_view_is_that_of_what_is_pickled(data):
     assert sys.getsizeof(view) == pytest.approx(len(pickle.dumps(view)), rel=0.05)
 
 
+def test_a_mapped_graph_is_sent_as_its_path(data, tmp_path):
+    data.graph.save(tmp_path / "graph")
+    view = Graph.open(tmp_path / "graph")[:10]
+    assert len(pickle.dumps(view)) < 1000
+    assert sys.getsizeof(view) < 1000
+
+
 def test_dask_gets_the_graph_once_per_worker(client, data, monkeypatch):
     clf = DiesOnce()
     view, y = data.graph[::2], data.y[::2]
     serial = GridSearchCV(clf, GRID, cv=3).fit(view, y)
     n_pickled = []
-    getstate = _Whole.__getstate__
-    monkeypatch.setattr(_Whole, "__getstate__", lambda self: n_pickled.append(1) or getstate(self))
+    getstate = Whole.__getstate__
+    monkeypatch.setattr(Whole, "__getstate__", lambda self: n_pickled.append(1) or getstate(self))
     client.run(count_arrivals)
     with joblib.parallel_config("dask"):
         search = GridSearchCV(clf, GRID, cv=3, refit=False).fit(view, y)

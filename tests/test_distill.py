@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from scipy.stats import entropy as scipy_entropy
 
 from sklearn_ltd import LTDNodeClassifier
-from sklearn_ltd._backbones import BACKBONES, GraphTensors, make_backbone
+from sklearn_ltd._backbones import BACKBONES, EdgeTensors, GraphTensors, make_backbone
 from sklearn_ltd._distill import (
     LearnedDistillation,
     TemperatureNetwork,
@@ -40,7 +40,8 @@ def graph():
     rng = np.random.RandomState(0)
     adjacency = sp.random_array((N, N), density=0.3, rng=rng, format="csr")
     adjacency = sp.csr_array(adjacency + adjacency.T)
-    return GraphTensors(adjacency, rng.standard_normal((N, D)), dtype=torch.float64)
+    edges = EdgeTensors(adjacency, dtype=torch.float64)
+    return GraphTensors(edges, rng.standard_normal((N, D)))
 
 
 def make_step(graph, backbone, dropout, optimizer, learned=True):
@@ -173,8 +174,8 @@ def test_neighbor_entropy_equals_a_dense_computation_with_isolated_nodes():
         neighbors = np.flatnonzero(adjacency[v])
         if len(neighbors):
             expected[v] = scipy_entropy(probabilities[neighbors].mean(0))
-    graph = GraphTensors(sp.csr_array(adjacency), np.ones((8, 1)), dtype=torch.float64)
-    computed = neighbor_entropy(torch.from_numpy(probabilities), graph.mean)
+    edges = EdgeTensors(sp.csr_array(adjacency), dtype=torch.float64)
+    computed = neighbor_entropy(torch.from_numpy(probabilities), edges.mean)
     np.testing.assert_allclose(computed.numpy(), expected, atol=1e-12)
     assert computed[3] == 0
 
@@ -204,7 +205,7 @@ def test_temperatures_stay_in_their_range_and_use_the_chosen_features(features):
 def test_heuristic_temperatures_rise_with_the_teachers_doubt(graph):
     sure = torch.zeros(N, C, dtype=torch.float64)
     sure[:, 0] = torch.linspace(0.1, 8, N)
-    tau = heuristic_temperatures(sure, graph.mean, (1.0, 0.0, 0.0), 1.0)
+    tau = heuristic_temperatures(sure, graph.edges.mean, (1.0, 0.0, 0.0), 1.0)
     assert (tau.diff() < 0).all()
     assert ((tau > 0) & (tau < 0.8)).all()
 

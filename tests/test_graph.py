@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from sklearn_ltd import Graph
+from sklearn_ltd._base import graph_tensors
 
 N = 6
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
@@ -487,3 +489,10 @@ def test_the_rows_of_a_frame_indexed_by_node_name_follow_the_nodes():
     np.testing.assert_array_equal(graph.X[:, 0], [1, 2, 3])
     positional = Graph(np.eye(3), frame.reset_index(drop=True), node_names=["x", "y", "z"])
     np.testing.assert_array_equal(positional.X[:, 0], [1, 2, 3])
+
+
+def test_graphs_that_differ_in_their_features_share_the_tensors_of_their_edges(graph):
+    tensors = graph_tensors(graph, "cpu")
+    other = graph_tensors(graph.with_features(2 * graph.X), "cpu")
+    assert other.edges is tensors.edges
+    assert torch.equal(other.x, 2 * tensors.x)

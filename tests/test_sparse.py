@@ -63,18 +63,21 @@ def edges():
     return pattern
 
 
-def test_attention_equals_the_dense_one(edges):
-    target, source, x = double(5), double(5), double(5, 3)
+def test_attention_equals_the_dense_one_for_every_head(edges):
+    target, source, x = double(5, 2), double(5, 2), double(5, 2, 3)
     pattern = EdgePattern(sp.csr_array(edges))
     attention = pattern.softmax(target, source, 0.2)
-    dense = dense_attention(torch.from_numpy(edges), target, source)
-    torch.testing.assert_close(attention, dense[torch.from_numpy(edges)])
-    torch.testing.assert_close(pattern.weighted_sum(attention, x), dense @ x)
+    out = pattern.weighted_sum(attention, x)
+    mask = torch.from_numpy(edges)
+    for head in range(2):
+        dense = dense_attention(mask, target[:, head], source[:, head])
+        torch.testing.assert_close(attention[:, head], dense[mask])
+        torch.testing.assert_close(out[:, head], dense @ x[:, head])
 
 
 def test_attention_stays_finite_for_large_scores(edges):
     pattern = EdgePattern(sp.csr_array(edges))
-    scores = torch.tensor([1e4, -1e4, 0, 500, 88], dtype=torch.float32)
+    scores = torch.tensor([[1e4, -1e4, 0, 500, 88]], dtype=torch.float32).t()
     attention = pattern.softmax(scores, scores, 0.2)
     assert torch.isfinite(attention).all()
 
@@ -85,6 +88,6 @@ def test_attention_has_all_derivatives(edges):
     def attend(target, source, x):
         return pattern.weighted_sum(pattern.softmax(target, source, 0.2), x)
 
-    inputs = double(5), double(5), double(5, 2)
+    inputs = double(5, 2), double(5, 2), double(5, 2, 2)
     assert torch.autograd.gradcheck(attend, inputs, check_forward_ad=True)
     assert torch.autograd.gradgradcheck(attend, inputs)

@@ -1,0 +1,175 @@
+"""What all views of one `Graph` share."""
+
+import hashlib
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.extmath import randomized_svd
+
+_N_STRUCTURAL = 64
+
+
+class Rows:
+    """Rows of a CSR matrix whose pieces may lie on disk; what is read is checked first.
+
+    Parameters
+    ----------
+    indptr, indices, data : ndarray
+        As in scipy, but nobody has looked into them yet.
+    n_columns : int
+    """
+
+    def __init__(self, indptr, indices, data, n_columns):
+        self.indptr = indptr
+        self.indices = indices
+        self.data = data
+        self.n_columns = n_columns
+
+    @classmethod
+    def of(cls, matrix):
+        return cls(matrix.indptr, matrix.indices, matrix.data, matrix.shape[1])
+
+    def extents(self, rows):
+        """Where each of the rows starts among the entries, and how many it has."""
+        start = self.indptr[rows].astype(np.int64)
+        stop = self.indptr[rows + 1].astype(np.int64)
+        if (start < 0).any() or (stop < start).any() or (stop > len(self.indices)).any():
+            raise ValueError("the graph is damaged: indptr points outside the entries.")
+        return start, stop - start
+
+    def entries(self, positions):
+        """Columns and values of entries."""
+        columns, values = self.indices[positions], self.data[positions]
+        if len(columns) and not 0 <= columns.min() <= columns.max() < self.n_columns:
+            raise ValueError(
+                f"the graph is damaged: indices must be in 0 .. {self.n_columns - 1}, got "
+                f"{columns.min()} .. {columns.max()}."
+            )
+        if not np.isfinite(values).all():
+            raise ValueError("the graph is damaged: values must be finite.")
+        return columns, values
+
+    def __getitem__(self, rows):
+        """The rows as a CSR array."""
+        start, count = self.extents(rows)
+        indptr = np.concatenate([[0], np.cumsum(count)])
+        positions = np.arange(indptr[-1]) + np.repeat(start - indptr[:-1], count)
+        columns, values = self.entries(positions)
+        return sp.csr_array((values, columns, indptr), shape=(len(rows), self.n_columns))
+
+
+class Whole:
+    """One whole graph; pickled once, without its caches."""
+
+    def __init__(self, adjacency, X, node_names, feature_names):
+        self.adjacency = adjacency
+        self.X = X
+        self.node_names = node_names
+        self.feature_names = feature_names
+        self.cache = {}
+        self.edge_cache = {}  # shared by graphs with the same edges
+
+    def __getstate__(self):
+        kept = ("adjacency", "X", "node_names", "feature_names")
+        return {name: self.__dict__[name] for name in kept} | {"cache": {}, "edge_cache": {}}
+
+    @property
+    def n_nodes(self):
+        return self.adjacency.shape[0]
+
+    @property
+    def n_edges(self):
+        return self.adjacency.nnz
+
+    @property
+    def has_features(self):
+        return self.X is not None
+
+    @property
+    def n_features(self):
+        return self.X.shape[1] if self.has_features else min(_N_STRUCTURAL, self.n_nodes) + 1
+
+    @property
+    def size(self):
+        """Numbers stored: edges and features."""
+        return self.n_edges + (
+            self.X.nnz if sp.issparse(self.X) else self.n_nodes * self.n_features
+        )
+
+    @property
+    def edge_arrays(self):
+        return arrays_of(self.adjacency)
+
+    @property
+    def feature_arrays(self):
+        return arrays_of(self.X)
+
+    @property
+    def nbytes(self):
+        """Bytes that a pickle takes, but for a little."""
+        arrays = (*self.edge_arrays, *self.feature_arrays, *arrays_of(self.node_names))
+        return sum(array.nbytes for array in arrays)
+
+    @cached_property
+    def features(self):
+        return self.X if self.has_features else _structural_features(self.adjacency)
+
+    @cached_property
+    def incoming(self):
+        """Row `j` lists the edges that end at node j; the adjacency itself if undirected."""
+        transpose = sp.csr_array(self.adjacency.T)
+        return self.adjacency if same_entries(transpose, self.adjacency) else transpose
+
+    @cached_property
+    def degree(self):
+        """Weighted in-degrees; nodes without a self-loop get one of weight 1."""
+        return self.incoming.sum(axis=1) + (self.incoming.diagonal() == 0)
+
+    @property
+    def incoming_rows(self):
+        return Rows.of(self.incoming)
+
+    @property
+    def feature_rows(self):
+        return Rows.of(self.features) if sp.issparse(self.features) else self.features
+
+    @cached_property
+    def fingerprint(self):
+        """A digest of the edges, by which a graph without features is recognised."""
+        digest = hashlib.sha256()
+        for piece in self.edge_arrays:
+            digest.update(np.ascontiguousarray(piece).view(np.uint8))
+        return digest.hexdigest()
+
+
+def arrays_of(matrix):
+    """The numpy arrays that make up a CSR or dense matrix; none for None."""
+    if sp.issparse(matrix):
+        return matrix.indptr, matrix.indices, matrix.data
+    return () if matrix is None else (matrix,)
+
+
+def same_entries(a, b):
+    """Whether two CSR arrays with sorted indices are equal entry by entry."""
+    return all(
+        np.array_equal(getattr(a, piece), getattr(b, piece))
+        for piece in ("indptr", "indices", "data")
+    )
+
+
+def _structural_features(adjacency):
+    """Leading singular directions of the normalised adjacency, and the log degree.
+
+    The directions of ``D^-1/2 (A + I) D^-1/2`` are those in which connected nodes are alike
+    (spectral embedding); they belong to this graph and mean nothing in another one.
+    """
+    n_nodes = adjacency.shape[0]
+    both = adjacency + adjacency.T + sp.eye_array(n_nodes)
+    degree = both.sum(axis=1)
+    scale = sp.diags_array(1 / np.sqrt(degree))
+    k = min(_N_STRUCTURAL, n_nodes)
+    directions, values, _ = randomized_svd(scale @ both @ scale, k, random_state=0)
+    # Unit variance on average, whatever the number of nodes.
+    scaled = directions * values * np.sqrt(n_nodes)
+    return np.column_stack([scaled, np.log(degree)]).astype(np.float32)
