@@ -36,6 +36,14 @@ def client():
         yield client
 
 
+@pytest.fixture
+def pickled(monkeypatch):
+    """The graphs that this process has pickled."""
+    graphs, getstate = [], Whole.__getstate__
+    monkeypatch.setattr(Whole, "__getstate__", lambda self: graphs.append(self) or getstate(self))
+    return graphs
+
+
 class DiesOnce(GNNNodeClassifier):
     """Kills the process of its first fit; `epitaph` is the file by which the others know."""
 
@@ -83,17 +91,14 @@ def test_a_mapped_graph_is_sent_as_its_path(data, tmp_path):
     assert sys.getsizeof(view) < 1000
 
 
-def test_dask_gets_the_graph_once_per_worker(client, data, monkeypatch):
+def test_dask_gets_the_graph_once_per_worker(client, data, pickled):
     clf = DiesOnce()
     view, y = data.graph[::2], data.y[::2]
     serial = GridSearchCV(clf, GRID, cv=3).fit(view, y)
-    n_pickled = []
-    getstate = Whole.__getstate__
-    monkeypatch.setattr(Whole, "__getstate__", lambda self: n_pickled.append(1) or getstate(self))
     client.run(count_arrivals)
     with joblib.parallel_config("dask"):
         search = GridSearchCV(clf, GRID, cv=3, refit=False).fit(view, y)
-    assert len(n_pickled) == 1
+    assert len(pickled) == 1
     assert max(client.run(n_arrived).values()) == 1
     np.testing.assert_array_equal(scores(search), scores(serial))
 
@@ -110,7 +115,7 @@ def test_a_killed_worker_costs_its_tasks_only(client, data, tmp_path):
     np.testing.assert_array_equal(scores(search), scores(serial))
 
 
-def test_ray_gives_the_serial_results(data):
+def test_ray_gets_the_graph_once(data, pickled):
     ray = pytest.importorskip("ray")
     from ray.util.joblib import register_ray
 
@@ -119,8 +124,9 @@ def test_ray_gives_the_serial_results(data):
     register_ray()
     ray.init(num_cpus=2, include_dashboard=False, logging_level="error")
     try:
-        with joblib.parallel_config("ray"):
+        with joblib.parallel_config("ray", n_jobs=-1):
             search = GridSearchCV(DiesOnce(), GRID, cv=3, refit=False).fit(view, y)
     finally:
         ray.shutdown()
+    assert len(pickled) == 1
     np.testing.assert_array_equal(scores(search), scores(serial))
