@@ -1,12 +1,14 @@
 """What the node classifiers share: labels and roles going in, predictions coming out."""
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import TransformerTags, check_random_state
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,8 +17,9 @@ from ._callbacks import FitTasks
 from ._checks import check_features_match, remember_features
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
+from ._sampling import LargeGraph, SampledStep, stages_of
 from ._torch import few_threads, load_module_state, module_state, prediction_device, seeded
-from ._train import predict_logits, run_epochs
+from ._train import run_epochs
 
 
 class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
@@ -33,6 +36,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     _backbone_constraints = {
         "backbone": [StrOptions(set(BACKBONES)), callable],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -115,7 +120,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         embedding : ndarray of shape (n_selected, n_hidden)
         """
-        return self._forward(graph, _last_hidden)
+        return self._forward(graph, hidden=True)
 
     def score(self, graph, y, sample_weight=None):
         """Accuracy on the selected nodes.
@@ -149,16 +154,20 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return super().score(graph, y, sample_weight)
 
     def _logits(self, graph):
-        return self._forward(graph, lambda module, tensors: module(tensors))
+        return self._forward(graph)
 
-    def _forward(self, graph, function):
-        """``function(module, tensors)`` without dropout, at the selected nodes, as float64."""
+    def _forward(self, graph, hidden=False):
+        """Logits or the last hidden layer of the selected nodes, without dropout, as float64."""
         check_is_fitted(self)
         graph = self._check_graph(as_graph(graph))
         device = prediction_device(self.device)
         module = self._fitted_module(device)
         with torch.no_grad(), few_threads(graph.size):
-            rows = function(module, graph_tensors(graph, device))
+            if self.batch_size is not None:
+                rows = LargeGraph(graph, device).run(stages_of(module, hidden), graph.nodes)
+                return rows.astype(np.float64)
+            tensors = graph_tensors(graph, device)
+            rows = _last_hidden(module, tensors) if hidden else module(tensors)
             rows = rows[torch.tensor(graph.nodes, device=device)]
         return rows.cpu().numpy().astype(np.float64)
 
@@ -192,7 +201,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _check_graph(self, graph):
         """The graph at prediction has to have the features of the graph at fit."""
         check_features_match(self, graph, structural=self.structure_ is not None)
-        if graph.X is None and graph._whole.fingerprint != self.structure_:
+        if not graph._whole.has_features and graph._whole.fingerprint != self.structure_:
             raise ValueError(
                 "the classifier was fitted on a graph without node features, where structural "
                 "ones of that very graph stand in: they mean nothing on another graph. Give "
@@ -217,7 +226,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         labels, self.classes_ = read_labels(graph, y, labeled_mask, role, fractions, rng)
         remember_features(self, graph)
-        self.structure_ = graph._whole.fingerprint if graph.X is None else None
+        whole = graph._whole
+        self.structure_ = None if whole.has_features else whole.fingerprint
         self.__dict__.pop("_module", None)
         return graph, labels, rng
 
@@ -225,10 +235,14 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Run the epochs of `step` and keep what the best one gave."""
         nodes = labels.positions(*ROLES)
         known = self.classes_[labels.codes[nodes]]
+        stop_nodes, stop_y = labels.tensors("stop", device=device)
+        if self.batch_size is not None:  # the step gives the logits of these nodes alone
+            stop_nodes = torch.arange(len(stop_nodes), device=device)
         with FitTasks(self, step.module, graph.whole[nodes], known) as tasks:
             self.history_, best = run_epochs(
                 step,
-                *labels.tensors("stop", device=device),
+                stop_nodes,
+                stop_y,
                 max_iter=self.max_iter,
                 n_iter_no_change=self.n_iter_no_change,
                 first_epoch=first_epoch,
@@ -239,9 +253,19 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.n_iter_ = len(self.history_)
         self.best_iter_ = best + 1
         self.state_ = module_state(step.module)
-        self.transduction_ = self.classes_[
-            predict_logits(step.module, step.graph).argmax(1).cpu().numpy()
-        ]
+        self.transduction_ = self.classes_[self._logits(graph.whole).argmax(axis=1)]
+
+    def _sampled_step(self, module, graph, batches, optimizer, labels):
+        return SampledStep(
+            module,
+            graph,
+            batches,
+            optimizer,
+            stop_nodes=labels.nodes["stop"],
+            batch_size=self.batch_size,
+            n_neighbors=self.n_neighbors,
+            rng=np.random.RandomState(torch.randint(2**31, ()).item()),
+        )
 
     def __getstate__(self):
         state = dict(super().__getstate__())
