@@ -104,6 +104,10 @@ class GraphTensors:
         else:
             self.x = torch.tensor(np.asarray(X), device=edges.device, dtype=edges.dtype)
 
+    @property
+    def neighbor_mean(self):
+        return self.edges.neighbor_mean
+
     @cached_property
     def dense_x(self):
         return self.x.to_dense() if isinstance(self.x, SparseMatrix) else self.x

@@ -1,6 +1,7 @@
 """What the node classifiers share: labels and roles going in, predictions coming out."""
 
 import os
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import TransformerTags, check_random_state
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,10 +19,12 @@ from ._backbones import BACKBONES, EdgeTensors, GraphTensors, make_backbone
 from ._callbacks import FitTasks
 from ._checkpoint import Checkpoint, digest
 from ._checks import check_features_match, remember_features
+from ._distributed import n_ranks, rank
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
+from ._sampling import LargeGraph, SampledStep, stages_of
 from ._torch import few_threads, load_module_state, module_state, prediction_device, seeded
-from ._train import predict_logits, run_epochs
+from ._train import run_epochs
 
 
 class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
@@ -38,6 +41,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     _backbone_constraints = {
         "backbone": [StrOptions(set(BACKBONES)), callable],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "checkpoint_dir": [str, os.PathLike, None],
         "device": [str],
         "random_state": ["random_state"],
@@ -121,7 +126,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         embedding : ndarray of shape (n_selected, n_hidden)
         """
-        return self._forward(graph, _last_hidden)
+        return self._forward(graph, hidden=True)
 
     def score(self, graph, y, sample_weight=None):
         """Accuracy on the selected nodes.
@@ -155,16 +160,20 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return super().score(graph, y, sample_weight)
 
     def _logits(self, graph):
-        return self._forward(graph, lambda module, tensors: module(tensors))
+        return self._forward(graph)
 
-    def _forward(self, graph, function):
-        """``function(module, tensors)`` without dropout, at the selected nodes, as float64."""
+    def _forward(self, graph, hidden=False):
+        """Logits or the last hidden layer of the selected nodes, without dropout, as float64."""
         check_is_fitted(self)
         graph = self._check_graph(as_graph(graph))
         device = prediction_device(self.device)
         module = self._fitted_module(device)
         with torch.no_grad(), few_threads(graph.size):
-            rows = function(module, graph_tensors(graph, device))
+            if self.batch_size is not None:
+                rows = LargeGraph(graph, device).run(stages_of(module, hidden), graph.nodes)
+                return rows.astype(np.float64)
+            tensors = graph_tensors(graph, device)
+            rows = _last_hidden(module, tensors) if hidden else module(tensors)
             rows = rows[torch.tensor(graph.nodes, device=device)]
         return rows.cpu().numpy().astype(np.float64)
 
@@ -198,7 +207,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _check_graph(self, graph):
         """The graph at prediction has to have the features of the graph at fit."""
         check_features_match(self, graph, structural=self.structure_ is not None)
-        if graph.X is None and graph._whole.fingerprint != self.structure_:
+        if not graph._whole.has_features and graph._whole.fingerprint != self.structure_:
             raise ValueError(
                 "the classifier was fitted on a graph without node features, where structural "
                 "ones of that very graph stand in: they mean nothing on another graph. Give "
@@ -220,17 +229,29 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        if self.checkpoint_dir is not None and self.random_state is None:
+        self._check_repeatable()
+        rng = check_random_state(self.random_state)
+        labels, self.classes_ = read_labels(graph, y, labeled_mask, role, fractions, rng)
+        remember_features(self, graph)
+        whole = graph._whole
+        self.structure_ = None if whole.has_features else whole.fingerprint
+        self.__dict__.pop("_module", None)
+        return graph, labels, rng
+
+    def _check_repeatable(self):
+        """What is drawn in two processes has to be the same."""
+        if self.random_state is not None:
+            return
+        if self.checkpoint_dir is not None:
             raise ValueError(
                 "checkpoint_dir needs a random_state, got None: a resumed fit has to draw what the "
                 "interrupted one drew. Pass random_state=0."
             )
-        rng = check_random_state(self.random_state)
-        labels, self.classes_ = read_labels(graph, y, labeled_mask, role, fractions, rng)
-        remember_features(self, graph)
-        self.structure_ = graph._whole.fingerprint if graph.X is None else None
-        self.__dict__.pop("_module", None)
-        return graph, labels, rng
+        if self.batch_size is not None and n_ranks() > 1:
+            raise ValueError(
+                f"training in a process group of {n_ranks()} ranks needs a random_state, got None: "
+                "all ranks have to draw the same parameters. Pass random_state=0."
+            )
 
     def _run(self, step, graph, labels, device, first_epoch=0, stage="fit"):
         """Run the epochs of `step` and keep what the best one gave.
@@ -243,24 +264,38 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             checkpoint = Checkpoint(self.checkpoint_dir, stage, fingerprint)
         nodes = labels.positions(*ROLES)
         known = self.classes_[labels.codes[nodes]]
+        stop_nodes, stop_y = labels.tensors("stop", device=device)
+        if self.batch_size is not None:  # the step gives the logits of these nodes alone
+            stop_nodes = torch.arange(len(stop_nodes), device=device)
         with FitTasks(self, step.module, graph.whole[nodes], known) as tasks:
             self.history_, best = run_epochs(
                 step,
-                *labels.tensors("stop", device=device),
+                stop_nodes,
+                stop_y,
                 max_iter=self.max_iter,
                 n_iter_no_change=self.n_iter_no_change,
                 first_epoch=first_epoch,
                 tasks=tasks,
-                verbose=self.verbose,
+                verbose=self.verbose if rank() == 0 else 0,
                 name=type(self).__name__,
                 checkpoint=checkpoint,
             )
         self.n_iter_ = len(self.history_)
         self.best_iter_ = best + 1
         self.state_ = module_state(step.module)
-        self.transduction_ = self.classes_[
-            predict_logits(step.module, step.graph).argmax(1).cpu().numpy()
-        ]
+        self.transduction_ = self.classes_[self._logits(graph.whole).argmax(axis=1)]
+
+    def _sampled_step(self, module, graph, batches, optimizer, labels):
+        return SampledStep(
+            module,
+            graph,
+            batches,
+            optimizer,
+            stop_nodes=labels.nodes["stop"],
+            batch_size=self.batch_size,
+            n_neighbors=self.n_neighbors,
+            seed=torch.randint(2**31, ()).item(),
+        )
 
     def _fingerprint(self, step, graph, labels, device):
         """What the numbers of a run depend on, by the name that an error gives it."""

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ._distributed import rank
+
 SECONDS_BETWEEN = 30
 _TREE = "tree"
 
@@ -63,7 +65,12 @@ class Checkpoint:
         return time.monotonic() - self.written >= SECONDS_BETWEEN
 
     def save(self, state):
-        """Write aside and rename: a killed process leaves the old file whole."""
+        """Write aside and rename: a killed process leaves the old file whole.
+
+        In a process group the first rank writes for all, as all are alike.
+        """
+        if rank() > 0:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         aside = self.path.with_suffix(".tmp")
         with open(aside, "wb") as file:

@@ -126,8 +126,8 @@ def remember_features(estimator, graph):
 def check_features_match(estimator, graph, structural=False):
     """Raise unless the graph has the features that the estimator was fitted on."""
     n_features, expected = graph.shape[1], estimator.n_features_in_
-    if n_features != expected or (graph.X is None) != structural:
-        found = "no features" if graph.X is None else f"{n_features} features"
+    if n_features != expected or graph._whole.has_features == structural:
+        found = f"{n_features} features" if graph._whole.has_features else "no features"
         wanted = "no features" if structural else f"{expected} features"
         raise ValueError(
             f"X has {found}, but {type(estimator).__name__} is expecting {expected} features as "

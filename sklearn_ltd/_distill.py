@@ -51,9 +51,10 @@ def neighbor_entropy(probabilities, mean):
 def distillation_loss(logits, targets, train_nodes, train_y, label_weight, class_weight=None):
     """``mean_v CE(q_v, p_v) + label_weight * mean_{v in V_D} CE(y_v, p_v)``.
 
-    The paper sums over nodes; means make the step size independent of the graph's size.
+    `targets` may be those of the first rows of `logits` alone.  The paper sums over nodes; means
+    make the step size independent of the graph's size.
     """
-    soft_loss = -(targets * logits.log_softmax(1)).sum(1).mean()
+    soft_loss = -(targets * logits[: len(targets)].log_softmax(1)).sum(1).mean()
     if label_weight == 0:
         return soft_loss
     hard_loss = F.cross_entropy(logits[train_nodes], train_y, class_weight)
@@ -181,7 +182,7 @@ class LearnedDistillation:
         self.temperature_optimizer = temperature_optimizer
         self.evaluation_loss = evaluation_loss
         self.warmup_iter = warmup_iter
-        self.entropy = neighbor_entropy(teacher_logits.softmax(1), graph.edges.neighbor_mean)
+        self.entropy = neighbor_entropy(teacher_logits.softmax(1), graph.neighbor_mean)
         self.logits = predict_logits(module, graph)
         self.n_epochs = 0
 

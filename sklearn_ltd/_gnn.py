@@ -1,5 +1,6 @@
 """`GNNNodeClassifier`: one supervised graph neural network, teacher and plain baseline."""
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 
 from ._base import BaseNodeClassifier, graph_tensors
+from ._sampling import LargeGraph, shuffled
 from ._torch import few_threads, resolve_device, seeded
 from ._train import PlainStep, trainable
 
@@ -57,6 +59,14 @@ class GNNNodeClassifier(BaseNodeClassifier):
         given.  Every class keeps at least one label to train on.  0 runs all epochs.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, as in scikit-learn.
+    batch_size : int, default=None
+        Train on mini-batches of so many labelled nodes with sampled neighbours, and predict
+        chunk by chunk, so that a graph which is too large for the memory, or lies on disk
+        (`Graph.open`), can be learned from; an epoch sees every label once.
+        Not for "appnp" and networks of your own.  None: every epoch is one step on the whole
+        graph.
+    n_neighbors : int, default=10
+        Incoming edges sampled per node and layer, with `batch_size`.
     checkpoint_dir : str or path, default=None
         A folder of this fit's own, where it is saved about twice a minute.  The same fit, called
         again after it was interrupted, goes on from there and ends with the same numbers; once
@@ -118,6 +128,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
         n_iter_no_change=50,
         validation_fraction=0.2,
         class_weight=None,
+        batch_size=None,
+        n_neighbors=10,
         checkpoint_dir=None,
         device="auto",
         random_state=None,
@@ -133,6 +145,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
         self.n_iter_no_change = n_iter_no_change
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
+        self.batch_size = batch_size
+        self.n_neighbors = n_neighbors
         self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.random_state = random_state
@@ -173,14 +187,27 @@ class GNNNodeClassifier(BaseNodeClassifier):
             module = self._make_module(device)
             nodes, codes = labels.tensors("train", "temperature", device=device)
             weights = class_weights(self.class_weight, self.classes_, codes, device)
-            step = PlainStep(
-                module,
-                graph_tensors(graph, device),
-                lambda logits: F.cross_entropy(logits[nodes], codes, weights),
-                adam(module, self.learning_rate, self.weight_decay),
-            )
+            optimizer = adam(module, self.learning_rate, self.weight_decay)
+            if self.batch_size is None:
+                step = PlainStep(
+                    module,
+                    graph_tensors(graph, device),
+                    lambda logits: F.cross_entropy(logits[nodes], codes, weights),
+                    optimizer,
+                )
+            else:
+                batches = partial(_labeled_batches, nodes, codes, weights)
+                large = LargeGraph(graph, device)
+                step = self._sampled_step(module, large, batches, optimizer, labels)
             self._run(step, graph, labels, device)
         return self
+
+
+def _labeled_batches(nodes, codes, weights, batch_size, rng):
+    """The labelled nodes in random order, with the cross-entropy of each batch."""
+    for part in shuffled(len(nodes), batch_size, rng):
+        loss = partial(F.cross_entropy, target=codes[part], weight=weights)
+        yield nodes[part].cpu().numpy(), loss
 
 
 def adam(module, learning_rate, weight_decay):

@@ -22,7 +22,9 @@ from ._distill import (
     heuristic_temperatures,
     soft_targets,
 )
+from ._distributed import own_share
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, adam, class_weights
+from ._sampling import LargeGraph, shuffled
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, resolve_device, seeded, to_numpy
 from ._train import PlainStep
@@ -95,6 +97,16 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Fraction of the labels that stop the training.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the losses on labels, as in scikit-learn.
+    batch_size : int, default=None
+        Train on mini-batches of so many labelled nodes with sampled neighbours, and predict
+        chunk by chunk, so that a graph which is too large for the memory, or lies on disk
+        (`Graph.open`), can be learned from; an epoch sees every
+        "train" label once, and with each mini-batch as many nodes drawn from the whole graph, at
+        which the teacher is imitated.  Needs ``scalable=True`` or a fixed `temperature`.
+        Not for "appnp" and networks of your own.  None: every epoch is one step on the whole
+        graph.
+    n_neighbors : int, default=10
+        Incoming edges sampled per node and layer, with `batch_size`.
     checkpoint_dir : str or path, default=None
         A folder of this fit's own, where it is saved about twice a minute.  The same fit, called
         again after it was interrupted, goes on from there and ends with the same numbers; once
@@ -193,6 +205,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         temperature_fraction=0.4,
         validation_fraction=0.2,
         class_weight=None,
+        batch_size=None,
+        n_neighbors=10,
         checkpoint_dir=None,
         device="auto",
         random_state=None,
@@ -218,6 +232,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.temperature_fraction = temperature_fraction
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
+        self.batch_size = batch_size
+        self.n_neighbors = n_neighbors
         self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.random_state = random_state
@@ -306,20 +322,28 @@ class LTDNodeClassifier(BaseNodeClassifier):
             n_layers=self.n_layers,
             dropout=self.dropout,
             class_weight=self.class_weight,
+            batch_size=self.batch_size,
+            n_neighbors=self.n_neighbors,
             device=self.device,
             verbose=self.verbose,
         )
 
     def _distil_fixed(self, graph, labels, teacher_logits, device):
         """Train the student with temperatures that stay as they are; return these."""
-        tensors = graph_tensors(graph, device)
+        batched = self.batch_size is not None
+        tensors = LargeGraph(graph, device) if batched else graph_tensors(graph, device)
         temperatures = self._fixed_temperatures(teacher_logits, tensors)
         loss = partial(
             self._make_loss(labels, device), targets=soft_targets(teacher_logits, temperatures)
         )
         module = self._make_module(device)
         optimizer = adam(module, self.learning_rate, self.weight_decay)
-        self._run(PlainStep(module, tensors, loss, optimizer), graph, labels, device)
+        if batched:
+            batches = partial(_distillation_batches, loss)
+            step = self._sampled_step(module, tensors, batches, optimizer, labels)
+        else:
+            step = PlainStep(module, tensors, loss, optimizer)
+        self._run(step, graph, labels, device)
         return temperatures
 
     def _distil_learning(self, graph, labels, teacher_logits, device):
@@ -368,14 +392,17 @@ class LTDNodeClassifier(BaseNodeClassifier):
         if self.temperature is not None:
             return teacher_logits.new_full((len(teacher_logits),), self.temperature)
         return heuristic_temperatures(
-            teacher_logits,
-            tensors.edges.neighbor_mean,
-            self.heuristic_weights,
-            self.temperature_scale,
+            teacher_logits, tensors.neighbor_mean, self.heuristic_weights, self.temperature_scale
         )
 
     def _check_parameters(self):
         check_teacher(self.teacher)
+        if self._learns and self.batch_size is not None:
+            raise ValueError(
+                "learned temperatures are judged on the whole graph in every epoch, which "
+                f"batch_size={self.batch_size} does not see. Set scalable=True or "
+                "temperature=1.0, or batch_size=None."
+            )
         unknown = set(self.temperature_features) - set(TEMPERATURE_FEATURES)
         if unknown or not len(self.temperature_features):
             raise ValueError(
@@ -404,3 +431,17 @@ class LTDNodeClassifier(BaseNodeClassifier):
                 f"{self.temperature_fraction} + {self.validation_fraction}: nothing would be left "
                 "for the hard labels of the student."
             )
+
+
+def _distillation_batches(loss, batch_size, rng):
+    """The "train" nodes in random order, each batch after as many nodes drawn from all."""
+    targets, nodes, codes = (loss.keywords[name] for name in ("targets", "train_nodes", "train_y"))
+    for part in shuffled(len(nodes), batch_size, rng):
+        drawn = own_share(rng.randint(len(targets), size=batch_size))
+        batch_loss = partial(
+            loss,
+            targets=targets[drawn],
+            train_nodes=torch.arange(len(drawn), len(drawn) + len(part), device=nodes.device),
+            train_y=codes[part],
+        )
+        yield np.concatenate([drawn, nodes[part].cpu().numpy()]), batch_loss

@@ -15,6 +15,8 @@ import scipy.sparse as sp
 import torch
 from torch.autograd import Function
 
+from ._whole import same_entries
+
 
 def csr_tensor(matrix, device, dtype):
     """A scipy CSR matrix as a torch CSR tensor that owns its memory."""
@@ -72,9 +74,11 @@ class SparseMatrix:
     @classmethod
     def from_scipy(cls, matrix, device="cpu", dtype=torch.float32):
         matrix = sp.csr_array(matrix)
+        if not matrix.has_sorted_indices:
+            matrix = matrix.sorted_indices()
         transpose = matrix.T.tocsr()
         stored = csr_tensor(matrix, device, dtype)
-        symmetric = matrix.shape[0] == matrix.shape[1] and (matrix != transpose).nnz == 0
+        symmetric = same_entries(matrix, transpose)
         return cls(stored, stored if symmetric else csr_tensor(transpose, device, dtype))
 
     @property

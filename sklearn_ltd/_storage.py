@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from functools import cached_property
 from pathlib import Path
 
@@ -22,10 +22,11 @@ _INDEX, _FLOAT, _NAME = ("i4", "i8"), ("f4", "f8"), ("i", "U")
 def save_folder(whole, folder):
     """Write the pieces to a new sub-folder, then point ``graph.json`` to it; see `Graph.save`."""
     folder = Path(folder).resolve()
-    old = _replaceable(folder)
+    _check_replaceable(folder)
     arrays = _arrays(whole)
     names = whole.feature_names
-    pieces = Path(tempfile.mkdtemp(prefix="pieces-", dir=folder))
+    pieces = folder / f"pieces-{uuid.uuid4().hex}"
+    pieces.mkdir(parents=True)
     try:
         for name, array in arrays.items():
             np.save(pieces / f"{name}.npy", array, allow_pickle=False)
@@ -44,22 +45,22 @@ def save_folder(whole, folder):
     except BaseException:
         shutil.rmtree(pieces, ignore_errors=True)
         raise
-    if old is not None:
-        shutil.rmtree(folder / old, ignore_errors=True)
+    for old in folder.glob("pieces-*"):
+        if old != pieces:
+            shutil.rmtree(old, ignore_errors=True)
 
 
-def _replaceable(folder):
-    """Make the folder, or check that all it holds is a saved graph; its pieces' name or None."""
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {path.name for path in folder.iterdir() if not path.name.startswith("pieces-")}
-    if content == {"graph.json"}:
-        return _read_header(folder)["pieces"]
-    if content:
+def _check_replaceable(folder):
+    """Raise if the folder holds anything but a saved graph, or what is left of a save."""
+    content = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    strange = {name for name in content if not name.startswith("pieces-")} - {"graph.json"}
+    if strange:
         raise FileExistsError(
-            f"{folder} holds other things than a saved graph, e.g. {min(content)!r}. Pass a new "
+            f"{folder} holds other things than a saved graph, e.g. {min(strange)!r}. Pass a new "
             "or empty folder."
         )
-    return None
+    if "graph.json" in content:
+        _read_header(folder)
 
 
 def _arrays(whole):

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.exceptions import ConvergenceWarning
 
+from ._distributed import n_ranks
 from ._torch import generator_states, set_generator_states
 
 
@@ -149,7 +150,7 @@ def run_epochs(
             run.finished = True
             checkpoint.save(run.state())
     except KeyboardInterrupt:
-        if run.kept is None:
+        if run.kept is None or n_ranks() > 1:  # other ranks may be in another epoch
             raise
         _warn(name, f"interrupted in epoch {len(run.history) + 1}")
     if run.kept is None:

@@ -20,6 +20,7 @@ KINDS = {
     "gnn": partial(GNNNodeClassifier, **SETTINGS),
     "learned": partial(LTDNodeClassifier, TEACHER, warmup_iter=3, **SETTINGS),
     "scalable": partial(LTDNodeClassifier, TEACHER, scalable=True, **SETTINGS),
+    "batches": partial(LTDNodeClassifier, TEACHER, scalable=True, batch_size=7, **SETTINGS),
     "ltd of ltd": partial(
         LTDNodeClassifier,
         LTDNodeClassifier(TEACHER, hidden_dim=8, max_iter=5, warmup_iter=1),

@@ -1,0 +1,182 @@
+"""Large graphs: sampled neighbours, prediction in chunks, training in mini-batches."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier, _sampling
+from sklearn_ltd._backbones import EdgeTensors, GraphTensors, make_backbone
+from sklearn_ltd._sampling import LargeGraph, draw_distinct
+from sklearn_ltd.datasets import make_attributed_sbm
+
+STAGED = ["gcn", "gat", "sage", "sgc", "mlp"]
+N = 60
+
+
+@pytest.fixture
+def directed():
+    """A weighted, directed graph with isolated nodes, a self-loop and a hub."""
+    rng = np.random.RandomState(0)
+    adjacency = sp.random_array((N, N), density=0.08, rng=rng, format="lil")
+    adjacency[:, 5] = 1.0  # node 5 receives from everybody, itself too
+    adjacency[:, :3] = 0
+    return Graph(adjacency.tocsr(), rng.standard_normal((N, 7)))
+
+
+def random_module(backbone, n_layers=2):
+    torch.manual_seed(0)
+    module = make_backbone(backbone, 7, 3, 16, n_layers, 0.5).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return module
+
+
+@torch.no_grad()
+def full_logits(module, graph):
+    return module(GraphTensors(EdgeTensors(graph.adjacency), graph.X))
+
+
+def test_draws_are_distinct_and_every_number_is_as_likely():
+    rng = np.random.RandomState(0)
+    count = np.repeat([0, 2, 4, 7], 3000)
+    numbers = draw_distinct(count, 4, rng)
+    for n in (4, 7):
+        rows = np.sort(numbers[count == n], axis=1)
+        assert (np.diff(rows, axis=1) > 0).all()
+        share = np.bincount(rows.ravel(), minlength=n) / len(rows)
+        assert_allclose(share, 4 / n, atol=0.04)
+    assert_array_equal(numbers[count == 2][:, :2], np.tile([0, 1], (3000, 1)))
+
+
+def test_a_neighborhood_holds_a_few_true_edges_of_each_node(directed):
+    seeds = np.array([5, 9, 30])
+    hood = LargeGraph(directed).neighborhood(seeds, 2, 3, np.random.RandomState(0))
+    assert_array_equal(hood.nodes[:3], seeds)
+    assert len(np.unique(hood.nodes)) == len(hood.nodes)
+    incoming = directed.adjacency.T.toarray()
+    for row, node in enumerate(hood.nodes):
+        start, stop = hood.incoming.indptr[row : row + 2]
+        sources = hood.nodes[hood.incoming.indices[start:stop]]
+        degree = np.count_nonzero(incoming[node])
+        assert len(np.unique(sources)) == len(sources) <= min(3, degree)
+        ratio = degree / max(1, min(3, degree))
+        assert_allclose(hood.incoming.data[start:stop], incoming[node, sources] * ratio)
+        if row < 3:
+            assert len(sources) == min(3, degree)
+
+
+@pytest.mark.parametrize("backbone", STAGED)
+def test_all_neighbors_give_the_logits_of_the_full_graph(directed, backbone):
+    module, seeds = random_module(backbone), np.array([0, 5, 9, 30])
+    large = LargeGraph(directed)
+    with torch.no_grad():
+        logits = module(large.tensors(large.neighborhood(seeds, 2)))[:4]
+    torch.testing.assert_close(logits, full_logits(module, directed)[seeds], rtol=0, atol=1e-5)
+
+
+def test_sampled_neighbors_are_right_on_average(directed):
+    """The sum over sampled edges, weights grown, has the mean of the sum over all."""
+    large, rng = LargeGraph(directed), np.random.RandomState(0)
+    signal = np.random.RandomState(1).standard_normal(N)
+    sums = []
+    for _ in range(3000):
+        hood = large.neighborhood(np.array([5]), 1, 6, rng)
+        sums.append((hood.incoming @ signal[hood.nodes])[0])
+    exact = (directed.adjacency.T @ signal)[5]
+    assert np.mean(sums) == pytest.approx(exact, abs=4 * np.std(sums) / np.sqrt(3000))
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("n_layers", [1, 3])
+@pytest.mark.parametrize("backbone", STAGED)
+def test_prediction_in_chunks_equals_that_of_the_full_graph(
+    directed, backbone, n_layers, sparse, monkeypatch
+):
+    monkeypatch.setattr(_sampling, "_CHUNK_EDGES", 50)
+    graph = directed.with_features(sp.csr_array(directed.X)) if sparse else directed
+    module = random_module(backbone, n_layers)
+    expected = full_logits(module, graph)
+    for nodes in (np.arange(N), np.array([30, 5, 5])):
+        logits = LargeGraph(graph).run(module.stages(), nodes)
+        assert_allclose(logits, expected[nodes], rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    return make_attributed_sbm(n_nodes=1500, feature_noise=4, random_state=0)
+
+
+SETTINGS = {"max_iter": 15, "hidden_dim": 16, "batch_size": 64, "n_neighbors": 5, "random_state": 0}
+
+
+@pytest.mark.parametrize("backbone", STAGED[:4])
+def test_mini_batches_learn_as_well_as_the_full_graph(blocks, backbone):
+    train, test = blocks.graph[:300], blocks.graph[300:]
+    clf = GNNNodeClassifier(backbone, **SETTINGS).fit(train, blocks.y[:300])
+    assert clf.score(test, blocks.y[300:]) > 0.9
+    again = GNNNodeClassifier(backbone, **SETTINGS).fit(train, blocks.y[:300])
+    assert_array_equal(clf.decision_function(test), again.decision_function(test))
+    batched = clf.decision_function(test), clf.transform(test)
+    clf.set_params(batch_size=None)
+    for part, full in zip(batched, (clf.decision_function(test), clf.transform(test))):
+        assert_allclose(part, full, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{"scalable": True}, {"temperature": 1.0}])
+def test_distillation_in_mini_batches(blocks, options):
+    train, test = blocks.graph[:300], blocks.graph[300:]
+    clf = LTDNodeClassifier(**SETTINGS, **options).fit(train, blocks.y[:300])
+    assert clf.teacher_.batch_size == 64
+    assert clf.score(test, blocks.y[300:]) > 0.9
+    full = LTDNodeClassifier(clf.teacher_proba_.clip(1e-9), max_iter=1, random_state=0, **options)
+    with pytest.warns(UserWarning, match="the teacher is"):
+        full.set_params(teacher=np.log(clf.teacher_proba_)).fit(train, blocks.y[:300])
+    assert_allclose(clf.temperatures_, full.temperatures_, atol=1e-4)
+
+
+def test_the_whole_graph_is_never_made_in_mini_batch_training(blocks, tmp_path, monkeypatch):
+    blocks.graph.save(tmp_path)
+    graph = Graph.open(tmp_path)
+    largest = []
+    entries = _sampling.Rows.entries
+
+    def counting(rows, positions):
+        largest.append(len(positions))
+        return entries(rows, positions)
+
+    monkeypatch.setattr(_sampling.Rows, "entries", counting)
+    step = _sampling.SampledStep.__call__
+    seen = []
+
+    def watched(self):
+        largest.clear()
+        result = step(self)
+        seen.append(max(largest))
+        return result
+
+    monkeypatch.setattr(_sampling.SampledStep, "__call__", watched)
+    settings = SETTINGS | {"batch_size": 16, "n_neighbors": 3, "max_iter": 2}
+    clf = GNNNodeClassifier(**settings).fit(graph[:40], blocks.y[:40])
+    assert max(seen) <= 16 * 3 * 3 < graph.adjacency.nnz
+    same = GNNNodeClassifier(**settings).fit(blocks.graph[:40], blocks.y[:40])
+    assert_array_equal(clf.decision_function(graph), same.decision_function(blocks.graph))
+
+
+def test_learned_temperatures_need_the_whole_graph(blocks):
+    clf = LTDNodeClassifier(batch_size=10)
+    with pytest.raises(ValueError, match="scalable=True or temperature"):
+        clf.fit(blocks.graph[:300], blocks.y[:300])
+
+
+def own(n_features, n_classes):
+    return torch.nn.Linear(n_features, n_classes)
+
+
+@pytest.mark.parametrize("backbone", ["appnp", own])
+def test_mini_batches_need_a_backbone_of_few_hops(blocks, backbone):
+    clf = GNNNodeClassifier(backbone, batch_size=10)
+    with pytest.raises(ValueError, match="'gcn', 'gat', 'sage'"):
+        clf.fit(blocks.graph[:300], blocks.y[:300])
