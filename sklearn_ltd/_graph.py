@@ -312,7 +312,7 @@ class Graph:
         )
 
     def __sizeof__(self):
-        """Bytes to send: by them joblib on Dask and Ray decides to send a graph once."""
+        """Bytes to send: by them joblib on Dask decides to send a graph once."""
         return self._whole.nbytes + self.nodes.nbytes
 
     def __repr__(self):

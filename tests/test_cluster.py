@@ -36,14 +36,6 @@ def client():
         yield client
 
 
-@pytest.fixture
-def pickled(monkeypatch):
-    """The graphs that this process has pickled."""
-    graphs, getstate = [], Whole.__getstate__
-    monkeypatch.setattr(Whole, "__getstate__", lambda self: graphs.append(self) or getstate(self))
-    return graphs
-
-
 class DiesOnce(GNNNodeClassifier):
     """Kills the process of its first fit; `epitaph` is the file by which the others know."""
 
@@ -91,10 +83,12 @@ def test_a_mapped_graph_is_sent_as_its_path(data, tmp_path):
     assert sys.getsizeof(view) < 1000
 
 
-def test_dask_gets_the_graph_once_per_worker(client, data, pickled):
+def test_dask_gets_the_graph_once_per_worker(client, data, monkeypatch):
     clf = DiesOnce()
     view, y = data.graph[::2], data.y[::2]
     serial = GridSearchCV(clf, GRID, cv=3).fit(view, y)
+    pickled, getstate = [], Whole.__getstate__
+    monkeypatch.setattr(Whole, "__getstate__", lambda self: pickled.append(self) or getstate(self))
     client.run(count_arrivals)
     with joblib.parallel_config("dask"):
         search = GridSearchCV(clf, GRID, cv=3, refit=False).fit(view, y)
@@ -115,18 +109,19 @@ def test_a_killed_worker_costs_its_tasks_only(client, data, tmp_path):
     np.testing.assert_array_equal(scores(search), scores(serial))
 
 
-def test_ray_gets_the_graph_once(data, pickled):
+def test_a_search_on_ray_with_a_mapped_graph(data, tmp_path):
     ray = pytest.importorskip("ray")
     from ray.util.joblib import register_ray
 
-    view, y = data.graph[::2], data.y[::2]
-    serial = GridSearchCV(DiesOnce(), GRID, cv=3, refit=False).fit(view, y)
+    data.graph.save(tmp_path / "graph")
+    view, y = Graph.open(tmp_path / "graph")[::2], data.y[::2]
+    serial = GridSearchCV(DiesOnce(), GRID, cv=3, refit=False).fit(data.graph[::2], y)
     register_ray()
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="error")
+    path = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="error", runtime_env=path)
     try:
         with joblib.parallel_config("ray", n_jobs=-1):
             search = GridSearchCV(DiesOnce(), GRID, cv=3, refit=False).fit(view, y)
     finally:
         ray.shutdown()
-    assert len(pickled) == 1
     np.testing.assert_array_equal(scores(search), scores(serial))
