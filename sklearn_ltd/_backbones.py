@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ._sparse import EdgePattern, SparseMatrix
+from ._torch import dropout
 
 
 class EdgeTensors:
@@ -116,7 +117,7 @@ class GraphTensors:
 def _dropout(x, p, training):
     if isinstance(x, SparseMatrix):
         return x.dropout(p, training)
-    return F.dropout(x, p, training)
+    return dropout(x, p, training)
 
 
 class _Linear(nn.Linear):
@@ -180,7 +181,7 @@ class _Stack(_Staged):
         return [(self.layer_hops, stage) for stage in stages]
 
     def _hidden(self, layer, h, graph):
-        return F.dropout(layer(h, graph).relu(), self.dropout, self.training)
+        return dropout(layer(h, graph).relu(), self.dropout, self.training)
 
 
 class _GCNLayer(nn.Module):
@@ -317,7 +318,7 @@ class _GATLayer(nn.Module):
         pattern = graph.edges.attention_pattern
         target_scores, source_scores = (h * self.target).sum(-1), (h * self.source).sum(-1)
         attention = pattern.softmax(target_scores, source_scores, self.negative_slope)
-        out = pattern.weighted_sum(F.dropout(attention, self.dropout, self.training), h)
+        out = pattern.weighted_sum(dropout(attention, self.dropout, self.training), h)
         return (out.flatten(1) if self.concat else out.mean(1)) + self.bias
 
 

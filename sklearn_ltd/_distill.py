@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ._torch import dropout
 from ._train import clone_state, predict_logits, trainable
 
 TEMPERATURE_FEATURES = ("logits", "norm", "entropy")
@@ -92,8 +93,8 @@ class TemperatureNetwork(nn.Module):
         columns = {"logits": logits, "norm": logits.norm(dim=1, keepdim=True)}
         columns["entropy"] = entropy.unsqueeze(1)
         x = _standardize(torch.cat([columns[name] for name in self.features], 1))
-        x = F.dropout(x, self.dropout, self.training)
-        x = F.dropout(self.first(x).relu(), self.dropout, self.training)
+        x = dropout(x, self.dropout, self.training)
+        x = dropout(self.first(x).relu(), self.dropout, self.training)
         return self.scale * (torch.sigmoid(self.second(x).squeeze(1)) - 0.2)
 
 

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 import torch
 from torch.autograd import Function
 
+from ._torch import dropout
 from ._whole import same_entries
 
 
@@ -118,7 +119,7 @@ class SparseMatrix:
         """Zero each stored entry with probability `p` and rescale the others."""
         if not training or p == 0:
             return self
-        values = torch.nn.functional.dropout(self.matrix.values(), p)
+        values = dropout(self.matrix.values(), p, training)
         return SparseMatrix(
             _with_values(self.matrix, values),
             _with_values(self.transpose, values[self._transpose_order]),

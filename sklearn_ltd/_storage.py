@@ -224,6 +224,7 @@ def _read_header(folder):
         )
     valid = type(n_nodes) is int and n_nodes > 0 and type(pieces) is str
     valid &= n_features is None or (type(n_features) is int and n_features > 0)
+    valid &= type(header.get("arrays")) is list
     valid &= names is None or (type(names) is list and len(names) == n_features)
     if not valid or not pieces.startswith("pieces-") or Path(pieces).name != pieces:
         raise ValueError(f"{path} does not describe a saved graph. Save the graph again.")
@@ -264,15 +265,16 @@ def _open_arrays(folder, header):
 def _map(path, dtypes, shape):
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise ValueError(f"the graph lacks the piece {path}. Save it again.") from error
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is not a readable .npy file ({error}).") from error
+        raise ValueError(
+            f"the graph is damaged: {path} is no readable .npy file ({error}). Save it again."
+        ) from error
     dtype = array.dtype.str.lstrip("<|=")
     fits = array.ndim == 1 if shape is None else array.shape == shape
     if not dtype.startswith(dtypes) or not fits:
         raise ValueError(
-            f"{path} has dtype {array.dtype} and shape {array.shape}, which do not fit the graph: "
-            f"expected dtype {' or '.join(dtypes)} and shape {shape or '(n_entries,)'}."
+            f"the graph is damaged: {path} has dtype {array.dtype} and shape {array.shape}, "
+            f"expected dtype {' or '.join(dtypes)} and shape {shape or '(n_entries,)'}. Save it "
+            "again."
         )
     return array

@@ -112,6 +112,21 @@ def few_threads(size):
             torch.set_num_threads(threads)
 
 
+def dropout(x, p, training):
+    """``torch.nn.functional.dropout``, several times faster on a CPU.
+
+    There torch draws a number for every entry; 16 random bits each are enough, with which `p`
+    is rounded to a multiple of 2^-16.
+    """
+    if not training or p == 0 or x.device.type != "cpu":
+        return torch.nn.functional.dropout(x, p, training)
+    n_words = -(-x.numel() // 4)
+    words = torch.empty(n_words, dtype=torch.int64).random_(-(2**63), None)
+    levels = words.view(torch.int16)[: x.numel()].view(x.shape)
+    n_kept = max(1, round((1 - p) * 2**16))
+    return x * (levels < n_kept - 2**15).to(x.dtype).mul_(2**16 / n_kept)
+
+
 def to_numpy(tensor):
     """A numpy copy on the CPU."""
     return np.array(tensor.detach().cpu().numpy())

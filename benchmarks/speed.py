@@ -1,0 +1,298 @@
+"""What an epoch costs: exact LTD against plain distillation, PyG and the bare products.
+
+Every epoch is a step of training and a forward pass without dropout for the early stopping.
+The contenders of a cell take turns in one process, with one thread; times are medians of
+its CPU time, so that other processes matter little.
+
+    FT          plain distillation with one fixed temperature
+    LTD         the exact hypergradient
+    scalable    guessed temperatures
+    published   LTD as the published code does it, without its n x n adjacency: PyG layers, dense
+                features, double back-propagation with one `grad` per tensor
+    GNN         supervised training
+    PyG         the same with torch_geometric.nn.models.GCN, edge_index and dense features
+    products    the bare sparse products of the GNN epoch of a GCN
+
+    python benchmarks/speed.py --data ../shared/data --graphs cora citeseer generated
+"""
+
+import argparse
+import csv
+import statistics
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+import torch_geometric.nn as pyg
+
+from sklearn_ltd._backbones import EdgeTensors, GraphTensors, make_backbone
+from sklearn_ltd._distill import (
+    TEMPERATURE_FEATURES,
+    LearnedDistillation,
+    TemperatureNetwork,
+    distillation_loss,
+    heuristic_temperatures,
+    neighbor_entropy,
+    soft_targets,
+)
+from sklearn_ltd._sparse import SparseMatrix
+from sklearn_ltd._train import PlainStep
+from sklearn_ltd.datasets import load_npz, make_attributed_sbm
+
+BACKBONES = ["gcn", "gat", "sage", "appnp", "sgc"]
+GRAPHS = ["cora", "citeseer", "amazon_photo", "amazon_computers", "generated"]
+FIELDS = ["graph", "backbone", "contender", "milliseconds", "repeats"]
+HIDDEN = 64
+
+
+class Cell:
+    """A graph, a backbone, random teacher logits, and labels on 40 nodes per class."""
+
+    def __init__(self, graph, y, backbone):
+        torch.manual_seed(0)
+        self.graph = GraphTensors(EdgeTensors(graph.adjacency), graph.X)
+        self.backbone = backbone
+        self.n_features, self.n_classes = graph.X.shape[1], int(y.max()) + 1
+        self.teacher_logits = 3 * F.one_hot(torch.tensor(y), self.n_classes).float()
+        self.teacher_logits += torch.randn_like(self.teacher_logits)
+        known = torch.randperm(len(y))[: 40 * self.n_classes]
+        self.nodes, self.held_out = known[::2], known[1::2]
+        self.y = torch.tensor(y)
+        self.loss = partial(
+            distillation_loss,
+            train_nodes=self.nodes,
+            train_y=self.y[self.nodes],
+            label_weight=1.0,
+        )
+
+    def student(self):
+        module = make_backbone(self.backbone, self.n_features, self.n_classes, HIDDEN, 2, 0.5)
+        return module.train()
+
+    def network(self):
+        return TemperatureNetwork(self.n_classes, TEMPERATURE_FEATURES, 1.0)
+
+    def evaluation_loss(self, logits):
+        return F.cross_entropy(logits[self.held_out], self.y[self.held_out])
+
+    def plain(self, loss):
+        module = self.student()
+        return PlainStep(module, self.graph, loss, torch.optim.Adam(module.parameters(), 0.01))
+
+    def fixed(self, temperatures):
+        return self.plain(
+            partial(self.loss, targets=soft_targets(self.teacher_logits, temperatures))
+        )
+
+    def contenders(self):
+        """Name to a callable that runs one epoch."""
+        mean = self.graph.neighbor_mean
+        guessed = heuristic_temperatures(self.teacher_logits, mean, (1.0, 1.0, 1.0), 1.0)
+        steps = {
+            "FT": self.fixed(torch.ones(len(self.y))),
+            "LTD": self.learned(),
+            "scalable": self.fixed(guessed),
+            "published": self.published(),
+            "GNN": self.plain(lambda z: F.cross_entropy(z[self.nodes], self.y[self.nodes])),
+        }
+        if self.backbone == "gcn":
+            steps["PyG"] = self.pyg_gcn()
+            steps["products"] = self.products()
+        return steps
+
+    def learned(self):
+        module, network = self.student(), self.network()
+        return LearnedDistillation(
+            module,
+            self.graph,
+            self.teacher_logits,
+            self.loss,
+            torch.optim.Adam(module.parameters(), 0.01),
+            network=network,
+            temperature_optimizer=torch.optim.Adam(network.parameters(), 0.01),
+            evaluation_loss=self.evaluation_loss,
+            warmup_iter=0,
+        )
+
+    def published(self):
+        """An epoch of LTD with one `grad` per tensor, by plain gradient steps."""
+        model, network = pyg_model(self.backbone, self.n_features, self.n_classes), self.network()
+        x, edges = self.graph.dense_x, self.graph.edges.edge_index
+        entropy = neighbor_entropy(self.teacher_logits.softmax(1), self.graph.neighbor_mean)
+        forward = partial(torch.func.functional_call, model, args=(x, edges))
+        names = [name for name, _ in model.named_parameters()]
+
+        def epoch():
+            parameters = dict(model.named_parameters())
+            logits = forward(parameters)
+            targets = soft_targets(self.teacher_logits, network(logits, entropy))
+            loss = self.loss(logits, targets)
+            updated = {}
+            for name in names:
+                (gradient,) = torch.autograd.grad(loss, parameters[name], create_graph=True)
+                updated[name] = parameters[name] - 0.01 * gradient
+            evaluation = self.evaluation_loss(forward(updated))
+            omega = list(network.parameters())
+            gradients = [torch.autograd.grad(evaluation, w, retain_graph=True)[0] for w in omega]
+            with torch.no_grad():
+                for w, gradient in zip(omega, gradients):
+                    w -= 0.01 * gradient
+                for name in names:
+                    parameters[name].copy_(updated[name])
+                model.eval()
+                forward(dict(model.named_parameters()))
+                model.train()
+
+        return epoch
+
+    def pyg_gcn(self):
+        model = pyg.models.GCN(self.n_features, HIDDEN, 2, self.n_classes, dropout=0.5)
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        x, edges = self.graph.dense_x, self.graph.edges.edge_index
+
+        def epoch():
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x, edges)[self.nodes], self.y[self.nodes])
+            loss.backward()
+            optimizer.step()
+            model.eval()
+            with torch.no_grad():
+                model(x, edges)
+            model.train()
+
+        return epoch
+
+    def products(self):
+        """Two layers forward, backward, and forward again; sparse features count as well."""
+        n, matrix = len(self.y), self.graph.edges.symmetric
+        wide, narrow = torch.randn(n, HIDDEN), torch.randn(n, self.n_classes)
+        weights, x = torch.randn(self.n_features, HIDDEN), self.graph.x
+
+        def epoch():
+            for _ in range(3):
+                matrix.multiply(wide)
+                matrix.multiply(narrow)
+            if isinstance(x, SparseMatrix):
+                x.multiply(weights)
+                x.multiply(weights)
+                x.T.multiply(wide)
+
+        return epoch
+
+
+class _PygAPPNP(torch.nn.Module):
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.first = torch.nn.Linear(n_features, HIDDEN)
+        self.second = torch.nn.Linear(HIDDEN, n_classes)
+        self.propagate = pyg.APPNP(10, 0.1)
+
+    def forward(self, x, edge_index):
+        h = F.dropout(self.first(x).relu(), 0.5, self.training)
+        return self.propagate(self.second(h), edge_index)
+
+
+class _PygSGC(torch.nn.Module):
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.layer = pyg.SGConv(n_features, n_classes, K=2)
+
+    def forward(self, x, edge_index):
+        return self.layer(F.dropout(x, 0.5, self.training), edge_index)
+
+
+def pyg_model(backbone, n_features, n_classes):
+    """The backbone of PyG's layers."""
+    models = {
+        "gcn": lambda: pyg.models.GCN(n_features, HIDDEN, 2, n_classes, dropout=0.5),
+        "sage": lambda: pyg.models.GraphSAGE(n_features, HIDDEN, 2, n_classes, dropout=0.5),
+        "gat": lambda: pyg.models.GAT(n_features, HIDDEN, 2, n_classes, dropout=0.5, heads=8),
+        "appnp": lambda: _PygAPPNP(n_features, n_classes),
+        "sgc": lambda: _PygSGC(n_features, n_classes),
+    }
+    return models[backbone]()
+
+
+def measure(cell, repeats):
+    """Median milliseconds of CPU time of every contender; they take turns."""
+    contenders = cell.contenders()
+    times = {name: [] for name in contenders}
+    for repeat in range(repeats + 1):
+        for name, epoch in contenders.items():
+            start = time.process_time()
+            epoch()
+            if repeat:  # the first turn fills caches
+                times[name].append(1000 * (time.process_time() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def load(name, data):
+    if name == "generated":
+        return make_attributed_sbm(
+            n_nodes=100_000, n_classes=10, n_features=100, average_degree=20, random_state=0
+        )
+    return load_npz(data / f"{name}.npz")
+
+
+def run_all(args):
+    """Measure the cells that the CSV file lacks."""
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    done = set()
+    if args.out.exists():
+        done = set(map(tuple, pd.read_csv(args.out)[FIELDS[:2]].to_numpy().tolist()))
+    with args.out.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if file.tell() == 0:
+            writer.writeheader()
+        for name in args.graphs:
+            data = load(name, args.data)
+            for backbone in args.backbones:
+                if (name, backbone) in done:
+                    continue
+                repeats = max(3, args.repeats // 4) if name == "generated" else args.repeats
+                medians = measure(Cell(data.graph, data.y, backbone), repeats)
+                rows = [(name, backbone, who, round(ms, 3), repeats) for who, ms in medians.items()]
+                writer.writerows(dict(zip(FIELDS, row)) for row in rows)
+                file.flush()
+                print(name, backbone, {who: round(ms, 1) for who, ms in medians.items()})
+
+
+def table(rows):
+    """A Markdown table of ratios."""
+    times = rows.pivot(index=["graph", "backbone"], columns="contender", values="milliseconds")
+    ratios = pd.DataFrame(
+        {
+            "FT (ms)": times["FT"].round(1),
+            "LTD / FT": times["LTD"] / times["FT"],
+            "scalable / FT": times["scalable"] / times["FT"],
+            "published / LTD": times["published"] / times["LTD"],
+            "PyG / GNN": times["PyG"] / times["GNN"],
+            "GNN / products": times["GNN"] / times["products"],
+        }
+    ).round(2)
+    lines = ["| " + " | ".join(["graph", "backbone", *ratios]) + " |", "|---" * 8 + "|"]
+    for names, values in ratios.iterrows():
+        cells = ["" if np.isnan(value) else f"{value:g}" for value in values]
+        lines.append("| " + " | ".join([*names, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--graphs", nargs="+", default=GRAPHS, choices=GRAPHS)
+    parser.add_argument("--backbones", nargs="+", default=BACKBONES, choices=BACKBONES)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.csv"))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    run_all(args)
+    print(table(pd.read_csv(args.out)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Our own dropout does what torch's does."""
+
+import pytest
+import torch
+
+from sklearn_ltd._torch import dropout
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.6])
+def test_dropout_keeps_a_share_of_the_entries_and_the_mean(p):
+    torch.manual_seed(0)
+    x = torch.full((301, 333), 2.0, dtype=torch.float64)
+    dropped = dropout(x, p, training=True)
+    kept = dropped != 0
+    assert kept.double().mean().item() == pytest.approx(1 - p, abs=0.01)
+    torch.testing.assert_close(dropped[kept], x[kept] / (1 - p), rtol=1e-4, atol=0)
+    assert kept.double().mean(0).std() < 0.05  # no column is favoured
+
+
+def test_dropout_is_seeded_and_acts_in_training_only():
+    x = torch.randn(50, 7)
+    assert dropout(x, 0.5, training=False) is x
+    first, second = (torch.manual_seed(1), dropout(x, 0.5, True))[1], dropout(x, 0.5, True)
+    assert not torch.equal(first, second)
+    torch.manual_seed(1)
+    assert torch.equal(dropout(x, 0.5, True), first)
+
+
+def test_dropout_has_all_derivatives():
+    x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+
+    def masked(x):
+        torch.manual_seed(0)
+        return dropout(x, 0.4, True) ** 3
+
+    assert torch.autograd.gradgradcheck(masked, x)
+    assert torch.autograd.gradcheck(masked, x, check_forward_ad=True)
