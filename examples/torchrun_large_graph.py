@@ -23,8 +23,8 @@ from sklearn_ltd import Graph, LTDNodeClassifier
 from sklearn_ltd.datasets import make_attributed_sbm
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1])
-parser.add_argument("--folder", default="large_graph", help="where the graph is kept")
-parser.add_argument("--n-nodes", type=int, default=20_000, help="of the generated graph")
+parser.add_argument("--folder", required=True, help="where graph and checkpoint are kept")
+parser.add_argument("--n-nodes", type=int, default=5_000, help="of the generated graph")
 parser.add_argument("--max-iter", type=int, default=3, help="epochs of teacher and student")
 options = parser.parse_args()
 

@@ -123,9 +123,7 @@ def run_epochs(
     FloatingPointError
         If there is no finite epoch at all.
     """
-    run = _Run(step, stop_nodes.device)
-    if checkpoint is not None:
-        run.load(checkpoint.load())
+    run = _Run(step, stop_nodes.device, checkpoint)
     try:
         for epoch in range(max_iter if run.finished else len(run.history), max_iter):
             tasks.begin_epoch()
@@ -144,11 +142,8 @@ def run_epochs(
             stale = judged and epoch - run.best_epoch >= n_iter_no_change
             if stale or asked_to_stop:
                 break
-            if checkpoint is not None and checkpoint.is_due():
-                checkpoint.save(run.state())
-        if checkpoint is not None and run.kept is not None and not run.finished:
-            run.finished = True
-            checkpoint.save(run.state())
+            run.save_if_due()
+        run.finish()
     except KeyboardInterrupt:
         if run.kept is None or n_ranks() > 1:  # other ranks may be in another epoch
             raise
@@ -167,12 +162,16 @@ class _Run:
 
     _own = ("history", "best_key", "best_epoch", "kept", "finished")
 
-    def __init__(self, step, device):
+    def __init__(self, step, device, checkpoint):
         self.step = step
         self.device = device
+        self.checkpoint = checkpoint
         self.history = []
         self.best_key, self.best_epoch, self.kept = (-math.inf, -math.inf), -1, None
         self.finished = False
+        state = None if checkpoint is None else checkpoint.load()
+        if state is not None:
+            self._load(state)
 
     def add(self, record, forget):
         """Note an epoch and keep it if it is the best, of all or of those not to `forget`."""
@@ -184,7 +183,17 @@ class _Run:
             self.best_key, self.best_epoch = key, len(self.history) - 1
             self.kept = self.step.snapshot()
 
-    def state(self):
+    def save_if_due(self):
+        if self.checkpoint is not None and self.checkpoint.is_due():
+            self.checkpoint.save(self._state())
+
+    def finish(self):
+        """Save the last state, from which the same fit is given without training."""
+        if self.checkpoint is not None and self.kept is not None and not self.finished:
+            self.finished = True
+            self.checkpoint.save(self._state())
+
+    def _state(self):
         """All that the next epoch depends on, in tensors, numbers and containers."""
         parts = {name: getattr(self.step, name) for name in self.step.changing}
         return {
@@ -196,10 +205,7 @@ class _Run:
             "generators": generator_states(self.device),
         }
 
-    def load(self, state):
-        """Go on from a `state`; None is the beginning."""
-        if state is None:
-            return
+    def _load(self, state):
         vars(self).update(state["run"])
         for name, value in state["step"].items():
             part = getattr(self.step, name)

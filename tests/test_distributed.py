@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -38,7 +39,9 @@ def torchrun(folder, what):
 @pytest.fixture(scope="module")
 def dead(folder):
     """A job whose second rank dies in the third epoch of the student."""
-    return torchrun(folder, "dies")
+    job = torchrun(folder, "dies")
+    shutil.copytree(folder / "checkpoint", folder / "copy")
+    return job
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,13 @@ def test_all_ranks_end_with_the_same_parameters(ranks):
 def test_a_resumed_job_equals_an_undisturbed_one(ranks):
     assert ranks[0]["resumed"] == ranks[0]["plain"]
     assert ranks[1]["resumed"] == ranks[1]["plain"]
+
+
+def test_one_process_resumes_what_two_began(folder, ranks):
+    resumed = script.fit(script.make(folder / "copy"), folder)["history"]
+    assert len(resumed) == 6
+    assert resumed[:2] == ranks[0]["plain"]["history"][:2]
+    assert resumed[2:] != ranks[0]["plain"]["history"][2:]
 
 
 def test_accuracy_is_that_of_one_process(folder, ranks):
