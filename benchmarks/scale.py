@@ -1,8 +1,9 @@
 """How time and memory grow with the graph, and what a large graph takes.
 
 Generated graphs of average degree 20.  Every measurement is a process of its own with one thread.
-Seconds are CPU time; "graph" is the resident memory before the fit, "fit" and "predict" are
-the peaks beyond it, in GiB.  Measurements that are in the CSV file are skipped.
+Seconds are CPU time, an epoch of LTD is one of its teacher and one of the student; "graph" is
+the resident memory before the fit, "fit" and "predict" are the peaks beyond it, in GiB.
+Measurements that are in the CSV file are skipped.
 
     python benchmarks/scale.py --sizes 10000 30000 100000 --plot docs/scale.png
     python benchmarks/scale.py --sizes 1000000 --epochs 30
@@ -41,9 +42,8 @@ def classifier(task, epochs):
         return GNNNodeClassifier(**options)
     if task.startswith("LTD"):
         teacher = GNNNodeClassifier(**options)
-        return LTDNodeClassifier(
-            teacher, scalable=task == "LTD scalable", warmup_iter=epochs // 2, **options
-        )
+        scalable = task == "LTD scalable"
+        return LTDNodeClassifier(teacher, scalable=scalable, warmup_iter=0, **options)
     backbone = "sage" if task == "mmap" else task.split()[1]
     return GNNNodeClassifier(backbone, **BATCH, **options)
 
@@ -90,6 +90,8 @@ def measure(task, n_nodes, epochs, folder):
     else:
         data = generate(n_nodes, 100)
         graph, y = data.graph, data.y
+    warm_up = make_attributed_sbm(n_nodes=100, random_state=0)
+    classifier(task, 2).fit(warm_up.graph, warm_up.y)
     n_labeled = min(n_nodes // 10, 100_000 if "batch" in task or task == "mmap" else 2_000)
     start = memory("VmRSS")
     with warnings.catch_warnings():
