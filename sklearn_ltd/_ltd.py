@@ -112,6 +112,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         The teacher's probabilities of all nodes of the training graph.
     temperatures_ : ndarray of shape (n,)
         The temperature of every node at the best epoch.
+    initial_temperatures_ : ndarray of shape (n,)
+        The same before the first epoch; not learned ones stay as they are.
     transduction_ : ndarray of shape (n,)
         The student's labels of all nodes of the training graph.
     n_iter_, best_iter_ : int
@@ -260,6 +262,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         with seeded(rng.randint(2**31), device), few_threads(graph.size):
             step = self._make_step(graph, labels, torch.from_numpy(logits).to(device), device)
             first_epoch = self.warmup_iter if self._learns else 0
+            self.initial_temperatures_ = to_numpy(step.temperatures)
             self._run(step, graph, labels, device, first_epoch)
         self.teacher_proba_ = softmax(logits, axis=1)
         self.temperatures_ = to_numpy(step.temperatures)
