@@ -146,6 +146,14 @@ def table(rows, graphs, backbones):
     return "\n".join(lines)
 
 
+def split_numbers(text):
+    """The numbers meant by "0-9" or "0,3,5"."""
+    if "-" in text:
+        first, last = map(int, text.split("-"))
+        return list(range(first, last + 1))
+    return [int(number) for number in text.split(",")]
+
+
 def parse(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -159,11 +167,7 @@ def parse(argv=None):
     args = parser.parse_args(argv)
     if "all" in args.backbones:
         args.backbones = BACKBONES
-    if "-" in args.splits:
-        first, last = map(int, args.splits.split("-"))
-        args.splits = list(range(first, last + 1))
-    else:
-        args.splits = [int(s) for s in args.splits.split(",")]
+    args.splits = split_numbers(args.splits)
     return args
 
 

@@ -1,5 +1,6 @@
 """What the node classifiers share: labels and roles going in, predictions coming out."""
 
+import copy
 import os
 from numbers import Integral
 
@@ -158,6 +159,37 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             )
         y = np.array(y.tolist()) if y.dtype == object else y
         return super().score(graph, y, sample_weight)
+
+    def to_module(self):
+        """The fitted network as a module of PyTorch Geometric's kind.
+
+        A copy on the CPU in evaluation mode, called as
+        ``module(x, edge_index, edge_weight=None)`` with dense features; it gives logits, and
+        works with `torch_geometric.explain`.  Weighted graphs need their `edge_weight`:
+        ``edge_index, edge_weight = from_scipy_sparse_matrix(graph.adjacency)`` of
+        `torch_geometric.utils`.
+
+        Returns
+        -------
+        module : torch.nn.Module
+
+        Examples
+        --------
+        >>> import torch
+        >>> from torch_geometric.utils import from_scipy_sparse_matrix
+        >>> from sklearn_ltd import GNNNodeClassifier
+        >>> from sklearn_ltd.datasets import make_attributed_sbm
+        >>> data = make_attributed_sbm(n_nodes=100, random_state=0)
+        >>> module = GNNNodeClassifier(max_iter=9).fit(data.graph, data.y).to_module()
+        >>> edge_index, edge_weight = from_scipy_sparse_matrix(data.graph.adjacency)
+        >>> module(torch.tensor(data.graph.X), edge_index, edge_weight.float()).shape
+        torch.Size([100, 4])
+        """
+        from ._module import NodeModule
+
+        check_is_fitted(self)
+        backbone = copy.deepcopy(self._fitted_module(torch.device("cpu")))
+        return NodeModule(backbone, self.n_features_in_)
 
     def _logits(self, graph):
         return self._forward(graph)

@@ -186,6 +186,7 @@ class LearnedDistillation:
         self.entropy = neighbor_entropy(teacher_logits.softmax(1), graph.neighbor_mean)
         self.logits = predict_logits(module, graph)
         self.n_epochs = 0
+        _, self.temperatures = self.snapshot()
 
     def __call__(self):
         warm = self.n_epochs >= self.warmup_iter
@@ -282,7 +283,11 @@ def step_scale(optimizer):
 
 
 def _summary(temperatures):
+    low, median, high = temperatures.quantile(temperatures.new_tensor([0.05, 0.5, 0.95]))
     return {
         "temperature_mean": temperatures.mean(),
         "temperature_negative": (temperatures < 0).to(temperatures.dtype).mean(),
+        "temperature_q05": low,
+        "temperature_median": median,
+        "temperature_q95": high,
     }

@@ -130,6 +130,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         The teacher's probabilities of all nodes of the training graph.
     temperatures_ : ndarray of shape (n,)
         The temperature of every node at the best epoch.
+    initial_temperatures_ : ndarray of shape (n,)
+        The same before the first epoch; not learned ones stay as they are.
     transduction_ : ndarray of shape (n,)
         The student's labels of all nodes of the training graph.
     n_iter_, best_iter_ : int
@@ -285,8 +287,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.teacher_proba_ = softmax(logits, axis=1)
         with seeded(rng.randint(2**31), device), few_threads(graph.size):
             distil = self._distil_learning if self._learns else self._distil_fixed
-            temperatures = distil(graph, labels, torch.from_numpy(logits).to(device), device)
-        self.temperatures_ = to_numpy(temperatures)
+            distil(graph, labels, torch.from_numpy(logits).to(device), device)
         return self
 
     @property
@@ -329,7 +330,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         )
 
     def _distil_fixed(self, graph, labels, teacher_logits, device):
-        """Train the student with temperatures that stay as they are; return these."""
+        """Train the student with temperatures that stay as they are."""
         batched = self.batch_size is not None
         tensors = LargeGraph(graph, device) if batched else graph_tensors(graph, device)
         temperatures = self._fixed_temperatures(teacher_logits, tensors)
@@ -343,11 +344,11 @@ class LTDNodeClassifier(BaseNodeClassifier):
             step = self._sampled_step(module, tensors, batches, optimizer, labels)
         else:
             step = PlainStep(module, tensors, loss, optimizer)
+        self.initial_temperatures_ = self.temperatures_ = to_numpy(temperatures)
         self._run(step, graph, labels, device)
-        return temperatures
 
     def _distil_learning(self, graph, labels, teacher_logits, device):
-        """Train student and temperature network; return the best epoch's temperatures."""
+        """Train student and temperature network."""
         module = self._make_module(device)
         network = TemperatureNetwork(
             len(self.classes_), tuple(self.temperature_features), self.temperature_scale
@@ -365,8 +366,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
             evaluation_loss=lambda z: F.cross_entropy(z[held_out], codes, weights),
             warmup_iter=self.warmup_iter,
         )
+        self.initial_temperatures_ = to_numpy(step.temperatures)
         self._run(step, graph, labels, device, self.warmup_iter)
-        return step.temperatures
+        self.temperatures_ = to_numpy(step.temperatures)
 
     def _make_loss(self, labels, device):
         """``loss(logits, targets)`` of the student."""

@@ -169,6 +169,19 @@ def load_npz(path):
         If there is no such file.
     ValueError
         If it is no npz file, lacks a key, holds pickled objects or inconsistent pieces.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from sklearn_ltd.datasets import load_npz
+    >>> ring = {"adj_data": np.ones(3), "adj_indices": [1, 2, 0], "adj_indptr": [0, 1, 2, 3]}
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "ring.npz"
+    ...     np.savez(path, adj_shape=(3, 3), attr_matrix=np.eye(3), labels=[0, 1, 1], **ring)
+    ...     load_npz(path).graph
+    Graph(n_nodes=3, n_edges=3, n_features=3)
     """
     path = Path(path)
     if not path.exists():
@@ -253,6 +266,12 @@ def fetch_planetoid(name, data_home=None):
     ----------
     Yang, Cohen, Salakhutdinov, "Revisiting Semi-Supervised Learning with Graph Embeddings",
     ICML 2016.
+
+    Examples
+    --------
+    >>> from sklearn_ltd.datasets import fetch_planetoid
+    >>> fetch_planetoid("cora").graph  # doctest: +SKIP
+    Graph(n_nodes=2708, n_edges=10556, n_features=1433)
     """
     from torch_geometric.datasets import Planetoid
 
@@ -285,6 +304,12 @@ def fetch_amazon(name, data_home=None):
     ----------
     Shchur, Mumme, Bojchevski, Guennemann, "Pitfalls of Graph Neural Network Evaluation",
     2018.
+
+    Examples
+    --------
+    >>> from sklearn_ltd.datasets import fetch_amazon
+    >>> fetch_amazon("photo").target_names  # doctest: +SKIP
+    ['0', '1', '2', '3', '4', '5', '6', '7']
     """
     from torch_geometric.datasets import Amazon
 

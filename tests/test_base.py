@@ -469,6 +469,7 @@ def test_history_has_a_record_of_floats_per_epoch(make, graph, y):
     losses = {"loss"}
     if make is ltd:
         losses |= {"evaluation_loss", "temperature_mean", "temperature_negative"}
+        losses |= {"temperature_q05", "temperature_median", "temperature_q95"}
     for record in clf.history_:
         assert set(record) == losses | {"stop_accuracy", "stop_loss"}
         assert all(type(value) is float for value in record.values())

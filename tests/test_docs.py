@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import sklearn_ltd
+from sklearn_ltd import datasets, inspection, model_selection
+
 ROOT = Path(__file__).parent.parent
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
@@ -22,6 +25,14 @@ def test_the_readme_runs(capsys):
     for block in blocks:
         exec(block, namespace)
     assert float(capsys.readouterr().out.split()[0]) > 0.8
+
+
+@pytest.mark.parametrize("module", [sklearn_ltd, datasets, inspection, model_selection])
+def test_every_public_name_has_an_example_and_a_place_in_the_reference(module):
+    listed = (ROOT / "docs" / "api.rst").read_text().split()
+    for name in module.__all__:
+        assert "Examples\n" in getattr(module, name).__doc__, name
+        assert name in listed
 
 
 @pytest.mark.parametrize(
