@@ -5,6 +5,7 @@ is a class with `embed` and `classify` and an entry in `BACKBONES`.
 """
 
 import inspect
+import threading
 from functools import cached_property
 
 import numpy as np
@@ -337,10 +338,11 @@ class EdgeIndexModule(_Backbone):
 
     def embed(self, graph):
         """The input of the last submodule with parameters of its own that the call reached."""
-        inputs = []
+        inputs, thread = [], threading.get_ident()
 
         def remember(module, args):
-            inputs[:] = [a for a in args[:1] if torch.is_tensor(a)]
+            if threading.get_ident() == thread:
+                inputs[:] = [a for a in args[:1] if torch.is_tensor(a)]
 
         leaves = [m for m in self.module.modules() if any(True for _ in m.parameters(False))]
         hooks = [m.register_forward_pre_hook(remember) for m in leaves]

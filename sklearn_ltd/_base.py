@@ -15,7 +15,14 @@ from ._callbacks import FitTasks
 from ._checks import check_features_match, remember_features
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
-from ._torch import few_threads, load_module_state, module_state, prediction_device, seeded
+from ._torch import (
+    few_threads,
+    load_module_state,
+    memory_advice,
+    module_state,
+    prediction_device,
+    seeded,
+)
 from ._train import predict_logits, run_epochs
 
 
@@ -151,6 +158,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _logits(self, graph):
         return self._forward(graph, lambda module, tensors: module(tensors))
 
+    @memory_advice()
     def _forward(self, graph, function):
         """``function(module, tensors)`` without dropout, at the selected nodes, as float64."""
         check_is_fitted(self)
@@ -218,7 +226,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         labels, self.classes_ = read_labels(graph, y, labeled_mask, role, fractions, rng)
         remember_features(self, graph)
         self.structure_ = graph._whole.fingerprint if graph.X is None else None
-        self.__dict__.pop("_module", None)
+        for stale in ("_module", "state_"):  # a fit that fails leaves no model of the last one
+            self.__dict__.pop(stale, None)
         return graph, labels, rng
 
     def _run(self, step, graph, labels, device, first_epoch=0):
@@ -242,6 +251,9 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.transduction_ = self.classes_[
             predict_logits(step.module, step.graph).argmax(1).cpu().numpy()
         ]
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "state_")
 
     def __getstate__(self):
         state = dict(super().__getstate__())

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 
 from ._base import BaseNodeClassifier, graph_tensors
-from ._torch import few_threads, resolve_device, seeded
+from ._torch import few_threads, memory_advice, resolve_device, seeded
 from ._train import Supervised, trainable
 
 NETWORK_CONSTRAINTS = {
@@ -133,6 +133,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
+    @memory_advice()
     def fit(self, graph, y, labeled_mask=None, *, role=None):
         """Train on the labelled nodes among those selected; all nodes pass messages.
 

@@ -23,7 +23,7 @@ from ._distill import (
 )
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, adam, class_weights
 from ._teacher import check_teacher, teach
-from ._torch import few_threads, resolve_device, seeded, to_numpy
+from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
 
 
 class LTDNodeClassifier(BaseNodeClassifier):
@@ -217,6 +217,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
+    @memory_advice()
     def fit(self, graph, y, labeled_mask=None, *, role=None):
         """Train the teacher, then distil the student; all nodes pass messages.
 
