@@ -192,7 +192,7 @@ def test_repr_counts_nodes_edges_and_selection():
 
 
 def test_views_share_one_whole_graph_in_a_pickle():
-    graph = Graph(sp.random_array((300, 300), density=0.1, rng=0), np.ones((300, 20)))
+    graph = Graph(sp.random_array((300, 300), density=0.1, random_state=0), np.ones((300, 20)))
     alone = len(pickle.dumps(graph))
     folds = [graph[i::5] for i in range(5)]
     pickled = pickle.dumps(folds)
