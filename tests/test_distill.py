@@ -38,7 +38,7 @@ def pyg_style(n_features, n_classes):
 @pytest.fixture
 def graph():
     rng = np.random.RandomState(0)
-    adjacency = sp.random_array((N, N), density=0.3, rng=rng, format="csr")
+    adjacency = sp.random_array((N, N), density=0.3, random_state=rng, format="csr")
     adjacency = sp.csr_array(adjacency + adjacency.T)
     return GraphTensors(adjacency, rng.standard_normal((N, D)), dtype=torch.float64)
 
