@@ -38,7 +38,7 @@ class GraphTensors:
         if sp.issparse(X):
             self.x = SparseMatrix.from_scipy(X, device, dtype)
         else:
-            self.x = torch.tensor(np.asarray(X), device=device, dtype=dtype)
+            self.x = torch.tensor(np.ascontiguousarray(X), device=device, dtype=dtype)
 
     @cached_property
     def _with_self_loops(self):

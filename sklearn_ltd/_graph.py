@@ -192,7 +192,7 @@ class Graph:
             index = index[0]
         view = object.__new__(type(self))
         view._whole = self._whole
-        view.nodes = np.atleast_1d(self.nodes[check_index(index)])
+        view.nodes = np.ascontiguousarray(self.nodes[check_index(index)])  # torch wants it
         return view
 
     @property
