@@ -158,14 +158,13 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _logits(self, graph):
         return self._forward(graph, lambda module, tensors: module(tensors))
 
-    @memory_advice()
     def _forward(self, graph, function):
         """``function(module, tensors)`` without dropout, at the selected nodes, as float64."""
         check_is_fitted(self)
         graph = self._check_graph(as_graph(graph))
         device = prediction_device(self.device)
         module = self._fitted_module(device)
-        with torch.no_grad(), few_threads(graph.size):
+        with torch.no_grad(), few_threads(graph.size), memory_advice():
             rows = function(module, graph_tensors(graph, device))
             rows = rows[torch.tensor(graph.nodes, device=device)]
         return rows.cpu().numpy().astype(np.float64)

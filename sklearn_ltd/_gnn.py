@@ -133,7 +133,6 @@ class GNNNodeClassifier(BaseNodeClassifier):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    @memory_advice()
     def fit(self, graph, y, labeled_mask=None, *, role=None):
         """Train on the labelled nodes among those selected; all nodes pass messages.
 
@@ -162,7 +161,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         fractions = {"stop": self.validation_fraction}
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
         device = resolve_device(self.device)
-        with seeded(rng.randint(2**31), device), few_threads(graph.size):
+        with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
             module = self._make_module(device)
             nodes, codes = labels.tensors("train", "temperature", device=device)
             step = Supervised(

@@ -217,7 +217,6 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    @memory_advice()
     def fit(self, graph, y, labeled_mask=None, *, role=None):
         """Train the teacher, then distil the student; all nodes pass messages.
 
@@ -258,7 +257,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.teacher_, logits = teach(
             self._make_teacher(), graph, labels, self.classes_, rng, device
         )
-        with seeded(rng.randint(2**31), device), few_threads(graph.size):
+        with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
             step = self._make_step(graph, labels, torch.from_numpy(logits).to(device), device)
             first_epoch = self.warmup_iter if self._learns else 0
             self._run(step, graph, labels, device, first_epoch)

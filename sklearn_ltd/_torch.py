@@ -129,13 +129,12 @@ def memory_advice():
     """Tell in an error of a GPU that is full what to do."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        if not getattr(error, "__notes__", None):  # a teacher's fit lies inside a student's
-            error.add_note(
-                "The graph and its gradients don't fit into the device's memory. Train on parts "
-                "of it (batch_size=...), guess the temperatures (LTDNodeClassifier with "
-                "scalable=True), lower hidden_dim or n_layers, or pass device='cpu'."
-            )
+    except torch.cuda.OutOfMemoryError as error:
+        error.add_note(
+            "The graph and its gradients don't fit into the device's memory. Train on parts of "
+            "it (batch_size=...), guess the temperatures (LTDNodeClassifier with scalable=True), "
+            "lower hidden_dim or n_layers, or pass device='cpu'."
+        )
         raise
 
 

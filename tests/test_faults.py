@@ -50,7 +50,7 @@ def fails(monkeypatch):
 
 
 ADVICE = r"batch_size.*scalable=True.*device='cpu'"
-FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+FULL = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
     ids=["gnn", "ltd", "scalable", "teacher"],
 )
 def test_a_full_gpu_during_a_fit_says_what_to_do(clf, fails, graph, y):
-    fails(torch.OutOfMemoryError(str(FULL)), when=3)
-    with pytest.raises(torch.OutOfMemoryError, match=ADVICE) as caught:
+    fails(torch.cuda.OutOfMemoryError(str(FULL)), when=3)
+    with pytest.raises(torch.cuda.OutOfMemoryError, match=ADVICE) as caught:
         clf.fit(graph, y)
     assert "Tried to allocate" in str(caught.value)
     assert len(caught.value.__notes__) == 1
@@ -74,14 +74,14 @@ def test_a_full_gpu_during_a_fit_says_what_to_do(clf, fails, graph, y):
 
 def test_a_full_gpu_says_what_to_do_where_the_graph_is_moved_there(graph, y, monkeypatch):
     def full(*args):
-        raise torch.OutOfMemoryError(str(FULL))
+        raise torch.cuda.OutOfMemoryError(str(FULL))
 
     clf = GNNNodeClassifier(**SETTINGS).fit(graph, y)
     monkeypatch.setattr(_base, "GraphTensors", full)
     new = graph.with_features(graph.X)
-    with pytest.raises(torch.OutOfMemoryError, match=ADVICE):
+    with pytest.raises(torch.cuda.OutOfMemoryError, match=ADVICE):
         clf.predict(new)
-    with pytest.raises(torch.OutOfMemoryError, match=ADVICE):
+    with pytest.raises(torch.cuda.OutOfMemoryError, match=ADVICE):
         clf.fit(new, y)
 
 

@@ -92,10 +92,7 @@ def problems(draw, labels_per_class=1):
     least = max(4, labels_per_class * n_classes)
     n = draw(st.integers(least, max(least, draw(st.sampled_from([12, 40, LARGEST])))))
     rng = np.random.RandomState(draw(st.integers(0, 2**32 - 1)))
-    if draw(st.booleans()):  # nearly all nodes in one class
-        codes = np.zeros(n, int)
-    else:
-        codes = rng.randint(n_classes, size=n)
+    codes = rng.randint(draw(st.sampled_from([1, n_classes])), size=n)  # one class, or all
     sure = labels_per_class * n_classes
     codes[:sure] = np.arange(sure) % n_classes
     names = np.array([f"class {i:02}" for i in range(n_classes)], dtype=object)
