@@ -340,7 +340,7 @@ class EdgeIndexModule(_Backbone):
         """The input of the last submodule with parameters of its own that the call reached."""
         inputs, thread = [], threading.get_ident()
 
-        def remember(module, args):
+        def remember(_, args):
             if threading.get_ident() == thread:
                 inputs[:] = [a for a in args[:1] if torch.is_tensor(a)]
 

@@ -145,7 +145,7 @@ def test_renamed_labels_give_renamed_predictions(clf):
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_sparse_features_are_learned_like_dense_ones(make, backbone):
     """Without dropout, which drops stored entries of sparse features only."""
-    clf = make(backbone, dropout=0.0).set_params(**{"learning_rate": 1e-3})
+    clf = make(backbone, dropout=0.0).set_params(learning_rate=1e-3)
     dense, sparse = refit(clf, Graph(ADJACENCY, X)), refit(clf, Graph(ADJACENCY, sp.csr_array(X)))
     np.testing.assert_allclose(sparse, dense, atol=1e-4)
 
