@@ -1,6 +1,9 @@
 """What the node classifiers share: labels and roles going in, predictions coming out."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -24,10 +27,22 @@ from ._torch import (
     seeded,
 )
 from ._train import predict_logits, run_epochs
+from ._typing import FloatArray, GraphLike, Labels
 
 
 class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Labels, roles, predictions and the numpy state of a fitted backbone."""
+
+    classes_: npt.NDArray[Any]
+    n_features_in_: int
+    feature_names_in_: npt.NDArray[Any]
+    n_iter_: int
+    best_iter_: int
+    history_: list[dict[str, float]]
+    transduction_: npt.NDArray[Any]
+    architecture_: dict[str, Any]
+    state_: dict[str, npt.NDArray[Any]]
+    structure_: str | None
 
     # The graph is the data, not metadata to be routed.
     __metadata_request__fit = {"graph": UNUSED}
@@ -45,7 +60,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
-    def predict(self, graph):
+    def predict(self, graph: GraphLike) -> npt.NDArray[Any]:
         """Labels of the selected nodes.
 
         Parameters
@@ -65,7 +80,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         columns = self._logits(graph).argmax(axis=1)
         return self.classes_[columns]
 
-    def predict_proba(self, graph):
+    def predict_proba(self, graph: GraphLike) -> FloatArray:
         """Class probabilities of the selected nodes.
 
         Parameters
@@ -79,7 +94,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         return softmax(self._logits(graph), axis=1)
 
-    def predict_log_proba(self, graph):
+    def predict_log_proba(self, graph: GraphLike) -> FloatArray:
         """Logarithms of `predict_proba`, exact where a probability underflows.
 
         Parameters
@@ -92,7 +107,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         return log_softmax(self._logits(graph), axis=1)
 
-    def decision_function(self, graph):
+    def decision_function(self, graph: GraphLike) -> FloatArray:
         """Logits of the selected nodes.
 
         Parameters
@@ -107,7 +122,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         logits = self._logits(graph)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def transform(self, graph):
+    def transform(self, graph: GraphLike) -> FloatArray:
         """The last hidden layer: an embedding of the selected nodes.
 
         Networks without a hidden layer (SGC, or one layer) give their logits; for a module of
@@ -124,7 +139,9 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         return self._forward(graph, _last_hidden)
 
-    def score(self, graph, y, sample_weight=None):
+    def score(
+        self, graph: GraphLike, y: Labels, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
         """Accuracy on the selected nodes.
 
         Parameters
@@ -153,7 +170,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "cross_validate(clf, graph[mask], y[mask])."
             )
         y = np.array(y.tolist()) if y.dtype == object else y
-        return super().score(graph, y, sample_weight)
+        return float(super().score(graph, y, sample_weight))
 
     def _logits(self, graph):
         return self._forward(graph, lambda module, tensors: module(tensors))

@@ -1,8 +1,10 @@
 """`GNNNodeClassifier`: one supervised graph neural network, teacher and plain baseline."""
 
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
@@ -12,6 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from ._base import BaseNodeClassifier, graph_tensors
 from ._torch import few_threads, memory_advice, resolve_device, seeded
 from ._train import Supervised, trainable
+from ._typing import Backbone, ClassWeight, GraphLike, Labels, RandomState, typed
 
 NETWORK_CONSTRAINTS = {
     "hidden_dim": [Interval(Integral, 1, None, closed="left")],
@@ -102,21 +105,21 @@ class GNNNodeClassifier(BaseNodeClassifier):
 
     def __init__(
         self,
-        backbone="gcn",
+        backbone: Backbone = "gcn",
         *,
-        hidden_dim=64,
-        n_layers=2,
-        dropout=0.5,
-        learning_rate=0.01,
-        weight_decay=5e-4,
-        max_iter=300,
-        n_iter_no_change=50,
-        validation_fraction=0.2,
-        class_weight=None,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        hidden_dim: int = 64,
+        n_layers: int = 2,
+        dropout: float = 0.5,
+        learning_rate: float = 0.01,
+        weight_decay: float = 5e-4,
+        max_iter: int = 300,
+        n_iter_no_change: int = 50,
+        validation_fraction: float = 0.2,
+        class_weight: ClassWeight = None,
+        device: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.backbone = backbone
         self.hidden_dim = hidden_dim
         self.n_layers = n_layers
@@ -131,9 +134,16 @@ class GNNNodeClassifier(BaseNodeClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, graph, y, labeled_mask=None, *, role=None):
+    @typed(with_callbacks)
+    @typed(_fit_context(prefer_skip_nested_validation=True))
+    def fit(
+        self,
+        graph: GraphLike,
+        y: Labels,
+        labeled_mask: npt.ArrayLike | None = None,
+        *,
+        role: npt.ArrayLike | None = None,
+    ) -> Self:
         """Train on the labelled nodes among those selected; all nodes pass messages.
 
         Parameters

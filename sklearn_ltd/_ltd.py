@@ -1,9 +1,12 @@
 """`LTDNodeClassifier`: a student that is distilled with temperatures per node."""
 
+from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from scipy.special import softmax
@@ -24,6 +27,14 @@ from ._distill import (
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, adam, class_weights
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
+from ._typing import (
+    Backbone,
+    ClassWeight,
+    GraphLike,
+    Labels,
+    RandomState,
+    typed,
+)
 
 
 class LTDNodeClassifier(BaseNodeClassifier):
@@ -147,6 +158,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
     True
     """
 
+    teacher_: Any
+    teacher_proba_: npt.NDArray[np.float32]
+    temperatures_: npt.NDArray[np.float32]
+
     _parameter_constraints = (
         BaseNodeClassifier._backbone_constraints
         | NETWORK_CONSTRAINTS
@@ -166,31 +181,31 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     def __init__(
         self,
-        teacher=None,
-        backbone="gcn",
-        scalable=False,
+        teacher: Any = None,
+        backbone: Backbone = "gcn",
+        scalable: bool = False,
         *,
-        temperature=None,
-        hidden_dim=64,
-        n_layers=2,
-        dropout=0.5,
-        learning_rate=0.01,
-        weight_decay=0.02,
-        max_iter=300,
-        n_iter_no_change=50,
-        warmup_iter=20,
-        label_weight=1.0,
-        temperature_scale=1.0,
-        temperature_learning_rate=0.01,
-        temperature_features=TEMPERATURE_FEATURES,
-        heuristic_weights=(1.0, 1.0, 1.0),
-        temperature_fraction=0.4,
-        validation_fraction=0.2,
-        class_weight=None,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        temperature: float | None = None,
+        hidden_dim: int = 64,
+        n_layers: int = 2,
+        dropout: float = 0.5,
+        learning_rate: float = 0.01,
+        weight_decay: float = 0.02,
+        max_iter: int = 300,
+        n_iter_no_change: int = 50,
+        warmup_iter: int = 20,
+        label_weight: float = 1.0,
+        temperature_scale: float = 1.0,
+        temperature_learning_rate: float = 0.01,
+        temperature_features: Sequence[str] = TEMPERATURE_FEATURES,
+        heuristic_weights: Sequence[float] = (1.0, 1.0, 1.0),
+        temperature_fraction: float = 0.4,
+        validation_fraction: float = 0.2,
+        class_weight: ClassWeight = None,
+        device: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.teacher = teacher
         self.backbone = backbone
         self.scalable = scalable
@@ -215,9 +230,16 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, graph, y, labeled_mask=None, *, role=None):
+    @typed(with_callbacks)
+    @typed(_fit_context(prefer_skip_nested_validation=False))
+    def fit(
+        self,
+        graph: GraphLike,
+        y: Labels,
+        labeled_mask: npt.ArrayLike | None = None,
+        *,
+        role: npt.ArrayLike | None = None,
+    ) -> Self:
         """Train the teacher, then distil the student; all nodes pass messages.
 
         Parameters
