@@ -1,6 +1,6 @@
 """What holds for any graph and any labels, tried on random ones.
 
-``HYPOTHESIS_PROFILE=soak`` tries thousands, and larger graphs.
+``HYPOTHESIS_PROFILE=soak`` tries thousands, and larger graphs, see `benchmarks/soak.py`.
 """
 
 import os
@@ -22,7 +22,12 @@ slow = list(HealthCheck)
 settings.register_profile(
     "ci", max_examples=100, derandomize=True, deadline=None, suppress_health_check=slow
 )
-settings.register_profile("soak", max_examples=3000, deadline=None, suppress_health_check=slow)
+settings.register_profile(
+    "soak",
+    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "3000")),
+    deadline=None,
+    suppress_health_check=slow,
+)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 settings.load_profile(PROFILE)
 LARGEST = 2000 if PROFILE == "soak" else 60
