@@ -52,7 +52,6 @@ class Graph:
     Examples
     --------
     >>> import numpy as np
-    import numpy.typing as npt
     >>> from sklearn_ltd import Graph
     >>> adjacency = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]])
     >>> graph = Graph(adjacency, X=np.eye(3), node_names=["a", "b", "c"])
