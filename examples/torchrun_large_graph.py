@@ -14,6 +14,7 @@ is started again after an interruption.
 import argparse
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +24,9 @@ from sklearn_ltd import Graph, LTDNodeClassifier
 from sklearn_ltd.datasets import make_attributed_sbm
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1])
-parser.add_argument("--folder", required=True, help="where graph and checkpoint are kept")
+parser.add_argument(
+    "--folder", type=Path, required=True, help="where graph and checkpoint are kept"
+)
 parser.add_argument("--n-nodes", type=int, default=5_000, help="of the generated graph")
 parser.add_argument("--max-iter", type=int, default=3, help="epochs of teacher and student")
 options = parser.parse_args()
@@ -36,14 +39,14 @@ if "RANK" in os.environ:  # set by torchrun
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 # One process writes the graph, all of them open it.
-labels = os.path.join(options.folder, "y.npy")
-if rank == 0 and not os.path.exists(labels):
+labels = options.folder / "y.npy"
+if rank == 0 and not labels.exists():
     data = make_attributed_sbm(n_nodes=options.n_nodes, random_state=0)
-    data.graph.save(os.path.join(options.folder, "graph"))
+    data.graph.save(options.folder / "graph")
     np.save(labels, data.y)
 if dist.is_initialized():
     dist.barrier()
-graph, y = Graph.open(os.path.join(options.folder, "graph")), np.load(labels)
+graph, y = Graph.open(options.folder / "graph"), np.load(labels)
 
 known = np.arange(len(y)) % 2 == 0
 clf = LTDNodeClassifier(
@@ -52,7 +55,7 @@ clf = LTDNodeClassifier(
     scalable=True,
     batch_size=512,
     max_iter=options.max_iter,
-    checkpoint_dir=os.path.join(options.folder, "checkpoint"),
+    checkpoint_dir=options.folder / "checkpoint",
     random_state=0,  # all processes have to draw the same
 )
 start = time.perf_counter()

@@ -5,6 +5,7 @@ is a class with `embed` and `classify` and an entry in `BACKBONES`.
 """
 
 import inspect
+import threading
 from functools import cached_property, partial
 
 import numpy as np
@@ -104,7 +105,7 @@ class GraphTensors:
         if sp.issparse(X) and 4 * X.nnz < self.n_nodes * n_features:
             self.x = SparseMatrix.from_scipy(X, edges.device, edges.dtype)
         else:
-            X = X.toarray() if sp.issparse(X) else np.asarray(X)
+            X = X.toarray() if sp.issparse(X) else np.ascontiguousarray(X)
             self.x = torch.tensor(X, device=edges.device, dtype=edges.dtype)
 
     @property
@@ -387,10 +388,11 @@ class EdgeIndexModule(_Backbone):
 
     def embed(self, graph):
         """The input of the last submodule with parameters of its own that the call reached."""
-        inputs = []
+        inputs, thread = [], threading.get_ident()
 
-        def remember(module, args):
-            inputs[:] = [a for a in args[:1] if torch.is_tensor(a)]
+        def remember(_, args):
+            if threading.get_ident() == thread:
+                inputs[:] = [a for a in args[:1] if torch.is_tensor(a)]
 
         leaves = [m for m in self.module.modules() if any(True for _ in m.parameters(False))]
         hooks = [m.register_forward_pre_hook(remember) for m in leaves]

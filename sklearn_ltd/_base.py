@@ -3,8 +3,10 @@
 import copy
 import os
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -24,12 +26,31 @@ from ._distributed import n_ranks, rank
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
 from ._sampling import LargeGraph, SampledStep, stages_of
-from ._torch import few_threads, load_module_state, module_state, prediction_device, seeded
+from ._torch import (
+    few_threads,
+    load_module_state,
+    memory_advice,
+    module_state,
+    prediction_device,
+    seeded,
+)
 from ._train import run_epochs
+from ._typing import FloatArray, GraphLike, Labels
 
 
 class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Labels, roles, predictions and the numpy state of a fitted backbone."""
+
+    classes_: npt.NDArray[Any]
+    n_features_in_: int
+    feature_names_in_: npt.NDArray[Any]
+    n_iter_: int
+    best_iter_: int
+    history_: list[dict[str, float]]
+    transduction_: npt.NDArray[Any]
+    architecture_: dict[str, Any]
+    state_: dict[str, npt.NDArray[Any]]
+    structure_: str | None
 
     # The graph is the data, not metadata to be routed.
     __metadata_request__fit = {"graph": UNUSED}
@@ -50,7 +71,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
-    def predict(self, graph):
+    def predict(self, graph: GraphLike) -> npt.NDArray[Any]:
         """Labels of the selected nodes.
 
         Parameters
@@ -70,7 +91,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         columns = self._logits(graph).argmax(axis=1)
         return self.classes_[columns]
 
-    def predict_proba(self, graph):
+    def predict_proba(self, graph: GraphLike) -> FloatArray:
         """Class probabilities of the selected nodes.
 
         Parameters
@@ -84,7 +105,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         return softmax(self._logits(graph), axis=1)
 
-    def predict_log_proba(self, graph):
+    def predict_log_proba(self, graph: GraphLike) -> FloatArray:
         """Logarithms of `predict_proba`, exact where a probability underflows.
 
         Parameters
@@ -97,7 +118,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         return log_softmax(self._logits(graph), axis=1)
 
-    def decision_function(self, graph):
+    def decision_function(self, graph: GraphLike) -> FloatArray:
         """Logits of the selected nodes.
 
         Parameters
@@ -112,7 +133,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         logits = self._logits(graph)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def transform(self, graph):
+    def transform(self, graph: GraphLike) -> FloatArray:
         """The last hidden layer: an embedding of the selected nodes.
 
         Networks without a hidden layer (SGC, or one layer) give their logits; for a module of
@@ -129,7 +150,9 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         return self._forward(graph, hidden=True)
 
-    def score(self, graph, y, sample_weight=None):
+    def score(
+        self, graph: GraphLike, y: Labels, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
         """Accuracy on the selected nodes.
 
         Parameters
@@ -158,7 +181,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "cross_validate(clf, graph[mask], y[mask])."
             )
         y = np.array(y.tolist()) if y.dtype == object else y
-        return super().score(graph, y, sample_weight)
+        return float(super().score(graph, y, sample_weight))
 
     def to_module(self):
         """The fitted network as a module of PyTorch Geometric's kind.
@@ -200,7 +223,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         graph = self._check_graph(as_graph(graph))
         device = prediction_device(self.device)
         module = self._fitted_module(device)
-        with torch.no_grad(), few_threads(graph.size):
+        with torch.no_grad(), few_threads(graph.size), memory_advice():
             if self.batch_size is not None:
                 rows = LargeGraph(graph, device).run(stages_of(module, hidden), graph.nodes)
                 return rows.astype(np.float64)
@@ -267,7 +290,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         remember_features(self, graph)
         whole = graph._whole
         self.structure_ = None if whole.has_features else whole.fingerprint
-        self.__dict__.pop("_module", None)
+        for stale in ("_module", "state_"):  # a fit that fails leaves no model of the last one
+            self.__dict__.pop(stale, None)
         return graph, labels, rng
 
     def _check_repeatable(self):
@@ -344,6 +368,9 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "features": digest(*graph._whole.feature_arrays),
             "labels": digest(labels.codes, self.classes_, *roles),
         }
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "state_")
 
     def __getstate__(self):
         state = dict(super().__getstate__())

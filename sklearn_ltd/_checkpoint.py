@@ -73,11 +73,11 @@ class Checkpoint:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         aside = self.path.with_suffix(".tmp")
-        with open(aside, "wb") as file:
+        with aside.open("wb") as file:
             _write(file, {"fingerprint": self.fingerprint, "state": state})
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, self.path)
+        aside.replace(self.path)
         self.written = time.monotonic()
 
 

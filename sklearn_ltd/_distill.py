@@ -28,7 +28,7 @@ def soft_targets(teacher_logits, temperatures):
     -------
     targets : torch.Tensor of shape (n, n_classes)
     """
-    sign = torch.where(temperatures < 0, -1.0, 1.0)
+    sign = torch.where(temperatures < 0, -1.0, 1.0).to(temperatures)
     safe = sign * temperatures.abs().clamp_min(SMALLEST_TEMPERATURE)
     return (teacher_logits / safe.unsqueeze(1)).softmax(1)
 

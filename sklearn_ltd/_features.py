@@ -1,5 +1,8 @@
 """`NodeFeatures`: a scikit-learn transformer on the node features, inside a pipeline."""
 
+from typing import Any, Self
+
+import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import get_tags
@@ -8,8 +11,9 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from ._checks import check_features_match, remember_features
-from ._graph import as_graph
+from ._graph import Graph, as_graph
 from ._labels import is_unlabeled, select_labels
+from ._typing import GraphLike, Labels, typed
 
 
 class NodeFeatures(TransformerMixin, BaseEstimator):
@@ -54,11 +58,22 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {"transformer": [HasMethods(["fit", "transform"])]}
 
-    def __init__(self, transformer):
+    transformer_: Any
+    n_features_in_: int
+    feature_names_in_: npt.NDArray[Any]
+
+    def __init__(self, transformer: Any) -> None:
         self.transformer = transformer
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, graph, y=None, labeled_mask=None, *, role=None):
+    @typed(_fit_context(prefer_skip_nested_validation=False))
+    def fit(
+        self,
+        graph: GraphLike,
+        y: Labels | None = None,
+        labeled_mask: npt.ArrayLike | None = None,
+        *,
+        role: npt.ArrayLike | None = None,
+    ) -> Self:
         """Fit the transformer on the features of the selected nodes.
 
         Parameters
@@ -95,7 +110,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         self.transformer_ = clone(self.transformer).fit(graph.X[graph.nodes], y)
         return self
 
-    def transform(self, graph):
+    def transform(self, graph: GraphLike) -> Graph:
         """The same graph and selection with transformed features.
 
         Parameters

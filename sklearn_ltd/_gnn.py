@@ -2,8 +2,11 @@
 
 from functools import partial
 from numbers import Integral, Real
+from os import PathLike
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from sklearn.base import _fit_context
@@ -13,8 +16,9 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from ._base import BaseNodeClassifier, graph_tensors
 from ._sampling import LargeGraph, shuffled
-from ._torch import few_threads, resolve_device, seeded
+from ._torch import few_threads, memory_advice, resolve_device, seeded
 from ._train import PlainStep, trainable
+from ._typing import Backbone, ClassWeight, GraphLike, Labels, RandomState, typed
 
 NETWORK_CONSTRAINTS = {
     "hidden_dim": [Interval(Integral, 1, None, closed="left")],
@@ -117,24 +121,24 @@ class GNNNodeClassifier(BaseNodeClassifier):
 
     def __init__(
         self,
-        backbone="gcn",
+        backbone: Backbone = "gcn",
         *,
-        hidden_dim=64,
-        n_layers=2,
-        dropout=0.5,
-        learning_rate=0.01,
-        weight_decay=5e-4,
-        max_iter=300,
-        n_iter_no_change=50,
-        validation_fraction=0.2,
-        class_weight=None,
-        batch_size=None,
-        n_neighbors=10,
-        checkpoint_dir=None,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        hidden_dim: int = 64,
+        n_layers: int = 2,
+        dropout: float = 0.5,
+        learning_rate: float = 0.01,
+        weight_decay: float = 5e-4,
+        max_iter: int = 300,
+        n_iter_no_change: int = 50,
+        validation_fraction: float = 0.2,
+        class_weight: ClassWeight = None,
+        batch_size: int | None = None,
+        n_neighbors: int = 10,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        device: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.backbone = backbone
         self.hidden_dim = hidden_dim
         self.n_layers = n_layers
@@ -152,9 +156,16 @@ class GNNNodeClassifier(BaseNodeClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, graph, y, labeled_mask=None, *, role=None):
+    @typed(with_callbacks)
+    @typed(_fit_context(prefer_skip_nested_validation=True))
+    def fit(
+        self,
+        graph: GraphLike,
+        y: Labels,
+        labeled_mask: npt.ArrayLike | None = None,
+        *,
+        role: npt.ArrayLike | None = None,
+    ) -> Self:
         """Train on the labelled nodes among those selected; all nodes pass messages.
 
         Parameters
@@ -183,7 +194,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         fractions = {"stop": self.validation_fraction}
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
         device = resolve_device(self.device)
-        with seeded(rng.randint(2**31), device), few_threads(graph.size):
+        with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
             module = self._make_module(device)
             nodes, codes = labels.tensors("train", "temperature", device=device)
             weights = class_weights(self.class_weight, self.classes_, codes, device)

@@ -1,11 +1,16 @@
 """`Graph`: one whole attributed graph and a selection of its nodes."""
 
+from collections.abc import Iterable
+from typing import Any, NoReturn, Self
+
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from . import _convert
 from ._checks import check_adjacency, check_features, check_index, check_names, rows_by_name
 from ._storage import open_folder, save_folder
+from ._typing import GraphLike, Matrix
 from ._whole import Whole
 
 
@@ -58,7 +63,11 @@ class Graph:
     # A sequence with a length would otherwise be iterated node by node.
     __iter__ = None
 
-    def __init__(self, adjacency, X=None, *, node_names=None):
+    nodes: npt.NDArray[np.intp]
+
+    def __init__(
+        self, adjacency: Matrix, X: Matrix = None, *, node_names: Iterable[Any] | None = None
+    ) -> None:
         adjacency = check_adjacency(adjacency)
         n_nodes = adjacency.shape[0]
         names = None if node_names is None else check_names(node_names, n_nodes)
@@ -67,7 +76,9 @@ class Graph:
         self.nodes = np.arange(n_nodes)
 
     @classmethod
-    def from_networkx(cls, G, X="x", *, weight="weight"):
+    def from_networkx(
+        cls, G: Any, X: str | list[str] | None = "x", *, weight: str | None = "weight"
+    ) -> Self:
         """Convert a networkx graph, directed or not; the node order is ``list(G)``.
 
         Parameters
@@ -100,12 +111,12 @@ class Graph:
         Graph(n_nodes=3, n_edges=4, n_features=2)
         """
         graph = cls(**_convert.from_networkx(G, X, weight))
-        if graph.X is not None and not isinstance(X, str) and graph.shape[1] == len(X):
+        if X is not None and not isinstance(X, str) and graph.shape[1] == len(X):
             graph._whole.feature_names = np.asarray(X, dtype=object)
         return graph
 
     @classmethod
-    def from_pyg(cls, data):
+    def from_pyg(cls, data: Any) -> Self:
         """Convert a ``torch_geometric.data.Data`` with `edge_index` and, if any, `x`.
 
         One-dimensional `edge_weight` or `edge_attr` are the weights; duplicates add up.
@@ -192,54 +203,54 @@ class Graph:
         return graph
 
     @property
-    def adjacency(self):
+    def adjacency(self) -> Any:
         """CSR array of shape (n, n): the edges of the whole graph."""
         return self._whole.adjacency
 
     @property
-    def X(self):
+    def X(self) -> Any:
         """Features of all nodes, shape (n, n_features), dense or CSR; None if there are none."""
         return self._whole.X
 
     @property
-    def features(self):
+    def features(self) -> Any:
         """`X`, or the structural features of a graph without."""
         return self._whole.features
 
     @property
-    def feature_names(self):
+    def feature_names(self) -> npt.NDArray[Any] | None:
         return self._whole.feature_names
 
     @property
-    def node_names(self):
+    def node_names(self) -> npt.NDArray[Any]:
         """Names of the selected nodes; their positions if none were given."""
         names = self._whole.node_names
         return self.nodes if names is None else names[self.nodes]
 
     @property
-    def has_node_names(self):
+    def has_node_names(self) -> bool:
         """Whether the nodes were given names of their own."""
         return self._whole.node_names is not None
 
     @property
-    def n_nodes(self):
+    def n_nodes(self) -> int:
         """Number of nodes of the whole graph."""
         return self._whole.n_nodes
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Numbers stored for the whole graph: edges and features."""
         return self._whole.size
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(n_selected, n_features)."""
         return len(self.nodes), self._whole.n_features
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.nodes)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Self:
         if isinstance(index, tuple):
             if len(index) != 2 or index[1] is not Ellipsis:
                 raise TypeError(
@@ -249,18 +260,18 @@ class Graph:
             index = index[0]
         view = object.__new__(type(self))
         view._whole = self._whole
-        view.nodes = np.atleast_1d(self.nodes[check_index(index)])
+        view.nodes = np.ascontiguousarray(self.nodes[check_index(index)])  # torch wants it
         return view
 
     @property
-    def whole(self):
+    def whole(self) -> Self:
         """The same graph with all nodes selected, in their order."""
         view = object.__new__(type(self))
         view._whole = self._whole
         view.nodes = np.arange(self.n_nodes)
         return view
 
-    def induced(self):
+    def induced(self) -> "Graph":
         """The subgraph of the selected nodes only, as a graph of its own.
 
         Where ``graph[train]`` keeps all nodes and edges, ``graph[train].induced()`` drops
@@ -284,7 +295,7 @@ class Graph:
         )
         return part if self.X is None else part.with_features(self.X[nodes], self.feature_names)
 
-    def with_features(self, X, feature_names=None):
+    def with_features(self, X: Matrix, feature_names: Iterable[str] | None = None) -> Self:
         """The same graph and selection with other features.
 
         Parameters
@@ -304,18 +315,18 @@ class Graph:
         other._whole.edge_cache = self._whole.edge_cache
         return other
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         raise TypeError(
             "a Graph is not an array: its features alone would lose the edges. This estimator "
             "expects a feature matrix, pass graph.X[graph.nodes]; or use GNNNodeClassifier or "
             "LTDNodeClassifier, which take a Graph (NodeFeatures wraps a transformer)."
         )
 
-    def __sizeof__(self):
+    def __sizeof__(self) -> int:
         """Bytes to send: by them joblib on Dask decides to send a graph once."""
         return self._whole.nbytes + self.nodes.nbytes
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         parts = [f"n_nodes={self.n_nodes}", f"n_edges={self._whole.n_edges}"]
         has_features = self._whole.has_features
         parts.append(f"n_features={self.shape[1]}" if has_features else "no features")
@@ -324,7 +335,7 @@ class Graph:
         return f"Graph({', '.join(parts)})"
 
 
-def as_graph(obj):
+def as_graph(obj: GraphLike) -> Graph:
     """Turn whatever the estimators accept into a `Graph`.
 
     Parameters

@@ -1,8 +1,11 @@
 """`KNNGraph`: a feature matrix becomes a graph of nearest neighbours."""
 
+from collections.abc import Callable
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.neighbors import NearestNeighbors
@@ -10,6 +13,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._graph import Graph
+from ._typing import Matrix, typed
 
 
 class KNNGraph(TransformerMixin, BaseEstimator):
@@ -63,13 +67,24 @@ class KNNGraph(TransformerMixin, BaseEstimator):
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, n_neighbors=10, *, metric="minkowski", p=2, n_jobs=None):
+    n_features_in_: int
+    feature_names_in_: npt.NDArray[Any]
+    graph_: Graph
+
+    def __init__(
+        self,
+        n_neighbors: int = 10,
+        *,
+        metric: str | Callable[..., float] = "minkowski",
+        p: float = 2,
+        n_jobs: int | None = None,
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.metric = metric
         self.p = p
         self.n_jobs = n_jobs
 
-    def fit(self, X, y=None):
+    def fit(self, X: Matrix, y: Any = None) -> Self:
         """Build the graph of the training samples.
 
         Parameters
@@ -84,8 +99,8 @@ class KNNGraph(TransformerMixin, BaseEstimator):
         self.fit_transform(X)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None):
+    @typed(_fit_context(prefer_skip_nested_validation=True))
+    def fit_transform(self, X: Matrix, y: Any = None) -> Graph:
         """Build and return the graph of the training samples.
 
         Parameters
@@ -106,7 +121,7 @@ class KNNGraph(TransformerMixin, BaseEstimator):
         self.graph_ = self._graph(nearest.maximum(nearest.T), X)
         return self.graph_
 
-    def transform(self, X):
+    def transform(self, X: Matrix) -> Graph:
         """Add new samples to the training graph and select them.
 
         Parameters

@@ -152,7 +152,7 @@ def _check_role(role, n):
     unknown = set(roles) - {"", *ROLES}
     if unknown:
         raise ValueError(
-            f"role must be 'train', 'temperature', 'stop' or '', got {sorted(unknown)[0]!r}. "
+            f"role must be 'train', 'temperature', 'stop' or '', got {min(unknown)!r}. "
             "Draw roles by sklearn_ltd.model_selection.assign_roles(y)."
         )
     return roles.astype("<U11")

@@ -1,9 +1,13 @@
 """`LTDNodeClassifier`: a student that is distilled with temperatures per node."""
 
+from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
+from os import PathLike
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from scipy.special import softmax
@@ -26,8 +30,16 @@ from ._distributed import own_share
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, adam, class_weights
 from ._sampling import LargeGraph, shuffled
 from ._teacher import check_teacher, teach
-from ._torch import few_threads, resolve_device, seeded, to_numpy
+from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
 from ._train import PlainStep
+from ._typing import (
+    Backbone,
+    ClassWeight,
+    GraphLike,
+    Labels,
+    RandomState,
+    typed,
+)
 
 
 class LTDNodeClassifier(BaseNodeClassifier):
@@ -167,6 +179,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
     True
     """
 
+    teacher_: Any
+    teacher_proba_: npt.NDArray[np.float32]
+    temperatures_: npt.NDArray[np.float32]
+
     _parameter_constraints = (
         BaseNodeClassifier._backbone_constraints
         | NETWORK_CONSTRAINTS
@@ -186,34 +202,34 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     def __init__(
         self,
-        teacher=None,
-        backbone="gcn",
-        scalable=False,
+        teacher: Any = None,
+        backbone: Backbone = "gcn",
+        scalable: bool = False,
         *,
-        temperature=None,
-        hidden_dim=64,
-        n_layers=2,
-        dropout=0.5,
-        learning_rate=0.01,
-        weight_decay=0.02,
-        max_iter=300,
-        n_iter_no_change=50,
-        warmup_iter=20,
-        label_weight=1.0,
-        temperature_scale=1.0,
-        temperature_learning_rate=0.01,
-        temperature_features=TEMPERATURE_FEATURES,
-        heuristic_weights=(1.0, 1.0, 1.0),
-        temperature_fraction=0.4,
-        validation_fraction=0.2,
-        class_weight=None,
-        batch_size=None,
-        n_neighbors=10,
-        checkpoint_dir=None,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        temperature: float | None = None,
+        hidden_dim: int = 64,
+        n_layers: int = 2,
+        dropout: float = 0.5,
+        learning_rate: float = 0.01,
+        weight_decay: float = 0.02,
+        max_iter: int = 300,
+        n_iter_no_change: int = 50,
+        warmup_iter: int = 20,
+        label_weight: float = 1.0,
+        temperature_scale: float = 1.0,
+        temperature_learning_rate: float = 0.01,
+        temperature_features: Sequence[str] = TEMPERATURE_FEATURES,
+        heuristic_weights: Sequence[float] = (1.0, 1.0, 1.0),
+        temperature_fraction: float = 0.4,
+        validation_fraction: float = 0.2,
+        class_weight: ClassWeight = None,
+        batch_size: int | None = None,
+        n_neighbors: int = 10,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        device: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.teacher = teacher
         self.backbone = backbone
         self.scalable = scalable
@@ -241,9 +257,16 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, graph, y, labeled_mask=None, *, role=None):
+    @typed(with_callbacks)
+    @typed(_fit_context(prefer_skip_nested_validation=False))
+    def fit(
+        self,
+        graph: GraphLike,
+        y: Labels,
+        labeled_mask: npt.ArrayLike | None = None,
+        *,
+        role: npt.ArrayLike | None = None,
+    ) -> Self:
         """Train the teacher, then distil the student; all nodes pass messages.
 
         Parameters
@@ -285,7 +308,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
             self._make_teacher(), graph, labels, self.classes_, rng, device, self.checkpoint_dir
         )
         self.teacher_proba_ = softmax(logits, axis=1)
-        with seeded(rng.randint(2**31), device), few_threads(graph.size):
+        with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
             distil = self._distil_learning if self._learns else self._distil_fixed
             distil(graph, labels, torch.from_numpy(logits).to(device), device)
         return self

@@ -1,7 +1,6 @@
 """Graphs in folders: plain ``.npy`` pieces that are read where and when they are needed."""
 
 import json
-import os
 import shutil
 import uuid
 from functools import cached_property
@@ -41,7 +40,7 @@ def save_folder(whole, folder):
         }
         new = pieces / "graph.json"
         new.write_text(json.dumps(header, indent=1))
-        os.replace(new, folder / "graph.json")
+        new.replace(folder / "graph.json")
     except BaseException:
         shutil.rmtree(pieces, ignore_errors=True)
         raise

@@ -1,8 +1,8 @@
 """Every kind of teacher that `LTDNodeClassifier` takes, brought to logits of all nodes."""
 
 import copy
-import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -100,7 +100,7 @@ def _fit(teacher, graph, labels, classes, rng, checkpoint_dir):
     _seed(teacher, rng)
     if isinstance(teacher, BaseNodeClassifier):
         if checkpoint_dir is not None and teacher.checkpoint_dir is None:
-            teacher.checkpoint_dir = os.path.join(checkpoint_dir, "teacher")
+            teacher.checkpoint_dir = Path(checkpoint_dir) / "teacher"
         nodes = labels.positions("train", "temperature", "stop")
         role = labels.roles[nodes]
         return teacher.fit(graph.whole[nodes], classes[labels.codes[nodes]], role=role)

@@ -1,13 +1,25 @@
 """Devices, seeds and the way between numpy and torch."""
 
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-_global_state = threading.RLock()
 _SMALL = 500_000
+
+
+def _renew_lock():
+    """A forked process has one thread: whoever held the lock is not there to let it go."""
+    global _global_state
+    _global_state = threading.RLock()
+
+
+_renew_lock()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def resolve_device(device):
@@ -54,12 +66,12 @@ def _is_available(device):
 
 @contextmanager
 def seeded(seed, device):
-    """Draw from `seed` inside the block; the caller's torch generators stay untouched.
+    """Draw from `seed`, in float32, inside the block; the caller's generators stay untouched.
 
     Torch has one generator per device, so that fits in several threads take turns.
     """
     devices = [device] if device.type == "cuda" else []
-    with _global_state, torch.random.fork_rng(devices=devices):
+    with _global_state, _float32_by_default(), torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)
         if devices:
             with torch.cuda.device(device):
@@ -89,6 +101,16 @@ def set_generator_states(states, device):
 
 
 @contextmanager
+def _float32_by_default():
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@contextmanager
 def few_threads(size):
     """One torch thread inside the block for small work, which more threads only slow down.
 
@@ -103,13 +125,36 @@ def few_threads(size):
     if size >= _SMALL:
         yield
         return
-    with _global_state:  # the number of threads belongs to the process
-        threads = torch.get_num_threads()
+    # A thread has a number of its own, and takes over the process's at its start.  Torch sets
+    # both at once, so that a thread that began inside another one's block would leave its 1.
+    with _global_state:
+        own, common = torch.get_num_threads(), _in_new_thread(torch.get_num_threads)
         torch.set_num_threads(1)
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(own)
+            if own != common:
+                _in_new_thread(torch.set_num_threads, common)
+
+
+def _in_new_thread(function, *args):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result()
+
+
+@contextmanager
+def memory_advice():
+    """Tell in an error of a GPU that is full what to do."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        error.add_note(
+            "The graph and its gradients don't fit into the device's memory. Train on parts of "
+            "it (batch_size=...), guess the temperatures (LTDNodeClassifier with scalable=True), "
+            "lower hidden_dim or n_layers, or pass device='cpu'."
+        )
+        raise
 
 
 def dropout(x, p, training):

@@ -116,7 +116,8 @@ def run_epochs(
     Warns
     -----
     ConvergenceWarning
-        If the numbers become infinite, or the run is interrupted; the best epoch is kept.
+        If the numbers become infinite, the loss has grown tenfold, or the run is interrupted;
+        the best epoch is kept.
 
     Raises
     ------
@@ -153,6 +154,9 @@ def run_epochs(
             f"{name}: no epoch gave finite numbers. Lower learning_rate, or scale the node "
             "features, e.g. NodeFeatures(StandardScaler())."
         )
+    first, last = run.history[0]["loss"], run.history[-1]["loss"]
+    if last > 10 * first:
+        _warn(name, f"the loss has grown from {first:.3g} to {last:.3g}, lower learning_rate")
     step.restore(run.kept)
     return run.history, run.best_epoch
 
@@ -223,7 +227,7 @@ def _evaluate(losses, logits, stop_nodes, stop_y):
         stop = logits[stop_nodes]
         numbers["stop_accuracy"] = (stop.argmax(1) == stop_y).to(logits.dtype).mean()
         numbers["stop_loss"] = F.cross_entropy(stop, stop_y)
-    numbers["sum"] = logits.sum()
+    numbers["sum"] = logits.square().sum()  # norms and deviations have to be finite as well
     values = torch.stack([number.detach().to(logits.dtype) for number in numbers.values()])
     record = dict(zip(numbers, values.tolist()))
     finite = all(map(math.isfinite, record.values()))

@@ -10,6 +10,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from ._graph import Graph
+from ._typing import RandomState, typed
 
 __all__ = [
     "fetch_amazon",
@@ -20,7 +21,7 @@ __all__ = [
 ]
 
 
-def load_karate_club():
+def load_karate_club() -> Bunch:
     """Load Zachary's karate club: 34 members, 78 friendships, two clubs after the split.
 
     Returns
@@ -56,28 +57,30 @@ def load_karate_club():
     )
 
 
-@validate_params(
-    {
-        "n_nodes": [Interval(Integral, 2, None, closed="left")],
-        "n_classes": [Interval(Integral, 2, None, closed="left")],
-        "n_features": [Interval(Integral, 1, None, closed="left")],
-        "average_degree": [Interval(Real, 0, None, closed="left")],
-        "homophily": [Interval(Real, 0, 1, closed="both")],
-        "feature_noise": [Interval(Real, 0, None, closed="left")],
-        "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+@typed(
+    validate_params(
+        {
+            "n_nodes": [Interval(Integral, 2, None, closed="left")],
+            "n_classes": [Interval(Integral, 2, None, closed="left")],
+            "n_features": [Interval(Integral, 1, None, closed="left")],
+            "average_degree": [Interval(Real, 0, None, closed="left")],
+            "homophily": [Interval(Real, 0, 1, closed="both")],
+            "feature_noise": [Interval(Real, 0, None, closed="left")],
+            "random_state": ["random_state"],
+        },
+        prefer_skip_nested_validation=True,
+    )
 )
 def make_attributed_sbm(
-    n_nodes=1000,
-    n_classes=4,
-    n_features=64,
+    n_nodes: int = 1000,
+    n_classes: int = 4,
+    n_features: int = 64,
     *,
-    average_degree=10.0,
-    homophily=0.8,
-    feature_noise=3.0,
-    random_state=None,
-):
+    average_degree: float = 10.0,
+    homophily: float = 0.8,
+    feature_noise: float = 3.0,
+    random_state: RandomState = None,
+) -> Bunch:
     """Generate a stochastic block model whose nodes have Gaussian features.
 
     Classes have equal sizes.  The ends of an edge share their class with probability
@@ -146,7 +149,7 @@ def _block_edges(y, n_classes, n_edges, homophily, rng):
     return adjacency
 
 
-def load_npz(path):
+def load_npz(path: str | Path) -> Bunch:
     """Read a graph in the npz format of the common benchmark collections.
 
     The file holds CSR pieces `adj_data`, `adj_indices`, `adj_indptr`, `adj_shape` of the
@@ -243,11 +246,13 @@ def _csr(arrays, prefix, path):
     return matrix
 
 
-@validate_params(
-    {"name": [StrOptions({"cora", "citeseer", "pubmed"})], "data_home": [str, Path, None]},
-    prefer_skip_nested_validation=True,
+@typed(
+    validate_params(
+        {"name": [StrOptions({"cora", "citeseer", "pubmed"})], "data_home": [str, Path, None]},
+        prefer_skip_nested_validation=True,
+    )
 )
-def fetch_planetoid(name, data_home=None):
+def fetch_planetoid(name: str, data_home: str | Path | None = None) -> Bunch:
     """Download a citation network with the public split, once, through torch-geometric.
 
     Parameters
@@ -282,11 +287,13 @@ def fetch_planetoid(name, data_home=None):
     return _from_pyg(data, f"Planetoid {name}", fetch_planetoid.__doc__, **masks)
 
 
-@validate_params(
-    {"name": [StrOptions({"computers", "photo"})], "data_home": [str, Path, None]},
-    prefer_skip_nested_validation=True,
+@typed(
+    validate_params(
+        {"name": [StrOptions({"computers", "photo"})], "data_home": [str, Path, None]},
+        prefer_skip_nested_validation=True,
+    )
 )
-def fetch_amazon(name, data_home=None):
+def fetch_amazon(name: str, data_home: str | Path | None = None) -> Bunch:
     """Download an Amazon co-purchase network, once, through torch-geometric.
 
     Parameters

@@ -329,17 +329,17 @@ def _given_classes(estimator, graph, y):
     return estimator.predict(graph) if y is None else y
 
 
-def _norms(estimator, graph, y):
+def _norms(estimator, graph, _y):
     return np.linalg.norm(estimator._logits(graph), axis=1)
 
 
-def _entropies(estimator, graph, y):
+def _entropies(estimator, graph, _y):
     mean = graph_tensors(graph, torch.device("cpu")).neighbor_mean
     proba = torch.tensor(estimator.teacher_proba_, dtype=torch.float32)
     return neighbor_entropy(proba, mean).numpy()[graph.nodes]
 
 
-def _initial(estimator, graph, y):
+def _initial(estimator, graph, _y):
     return estimator.initial_temperatures_[graph.nodes]
 
 

@@ -3,25 +3,35 @@
 from numbers import Integral
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from ._labels import as_labels, encode_labels
+from ._typing import Labels, RandomState, typed
 
 __all__ = ["assign_roles"]
 
 
-@validate_params(
-    {
-        "y": ["array-like"],
-        "n_train": [Interval(Integral, 1, None, closed="left")],
-        "n_temperature": [Interval(Integral, 0, None, closed="left")],
-        "n_stop": [Interval(Integral, 0, None, closed="left")],
-        "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+@typed(
+    validate_params(
+        {
+            "y": ["array-like"],
+            "n_train": [Interval(Integral, 1, None, closed="left")],
+            "n_temperature": [Interval(Integral, 0, None, closed="left")],
+            "n_stop": [Interval(Integral, 0, None, closed="left")],
+            "random_state": ["random_state"],
+        },
+        prefer_skip_nested_validation=True,
+    )
 )
-def assign_roles(y, n_train=20, n_temperature=20, n_stop=10, random_state=None):
+def assign_roles(
+    y: Labels,
+    n_train: int = 20,
+    n_temperature: int = 20,
+    n_stop: int = 10,
+    random_state: RandomState = None,
+) -> npt.NDArray[np.str_]:
     """Draw a fixed number of nodes per class for each role, as in the LTD paper.
 
     Role by role and class by class, in sorted order, nodes are chosen from those that are

@@ -28,10 +28,10 @@ def y(tiny):
 @pytest.fixture
 def global_rng_untouched():
     """Fail a test that draws from numpy's or torch's global generator."""
-    before = np.random.get_state()  # noqa: NPY002
+    before = np.random.get_state()
     torch_before = torch.get_rng_state()
     yield
-    after = np.random.get_state()  # noqa: NPY002
+    after = np.random.get_state()
     numpy_same = np.array_equal(before[1], after[1]) and before[2:] == after[2:]
     torch_same = torch.equal(torch_before, torch.get_rng_state())
     assert numpy_same, "numpy's global generator was used"

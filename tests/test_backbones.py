@@ -21,7 +21,7 @@ N, D, C, HIDDEN = 20, 7, 3, 16
 
 def random_graph(directed, weighted, isolated=True):
     rng = np.random.RandomState(0)
-    adjacency = sp.random_array((N, N), density=0.15, rng=rng, format="csr")
+    adjacency = sp.random_array((N, N), density=0.15, random_state=rng, format="csr")
     if not weighted:
         adjacency.data[:] = 1
     if not directed:

@@ -414,14 +414,14 @@ def test_random_state_may_be_an_instance(make, graph, y):
 
 @both
 def test_random_state_none_draws_from_numpy(make, graph, y):
-    before = np.random.get_state()  # noqa: NPY002
+    before = np.random.get_state()
     try:
         one, other = (make(random_state=None).fit(graph, y) for _ in range(2))
         assert one.history_ != other.history_
-        np.random.set_state(before)  # noqa: NPY002
+        np.random.set_state(before)
         assert_same_fit(make(random_state=None).fit(graph, y), one, graph)
     finally:
-        np.random.set_state(before)  # noqa: NPY002
+        np.random.set_state(before)
 
 
 @both

@@ -38,7 +38,7 @@ def pyg_style(n_features, n_classes):
 @pytest.fixture
 def graph():
     rng = np.random.RandomState(0)
-    adjacency = sp.random_array((N, N), density=0.3, rng=rng, format="csr")
+    adjacency = sp.random_array((N, N), density=0.3, random_state=rng, format="csr")
     adjacency = sp.csr_array(adjacency + adjacency.T)
     edges = EdgeTensors(adjacency, dtype=torch.float64)
     return GraphTensors(edges, rng.standard_normal((N, D)))
@@ -162,6 +162,24 @@ def test_hypergradient_equals_the_closed_form_in_forward_mode(graph, backbone):
     torch.testing.assert_close(tau.grad, expected, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_scale_of_a_step_times_the_mean_gradient_is_the_step(optimizer):
+    """For Adam the first moment stands for the gradient, of which it holds the share 1 - b1."""
+    torch.manual_seed(0)
+    parameter = torch.nn.Parameter(torch.randn(5, dtype=torch.float64))
+    steps = OPTIMIZERS[optimizer]([parameter])
+    steps.param_groups[0]["weight_decay"] = 0
+    for _ in range(3):
+        before = parameter.detach().clone()
+        parameter.grad = torch.randn_like(parameter)
+        steps.step()
+        moment = parameter.grad
+        if optimizer == "adam":
+            moment = steps.state[parameter]["exp_avg"] / (1 - steps.param_groups[0]["betas"][0])
+        (scale,) = step_scale(steps)
+        torch.testing.assert_close(scale * moment, before - parameter.detach())
+
+
 def test_neighbor_entropy_equals_a_dense_computation_with_isolated_nodes():
     rng = np.random.RandomState(0)
     adjacency = np.triu((rng.random_sample((8, 8)) < 0.4).astype(float), 1)
@@ -208,6 +226,23 @@ def test_heuristic_temperatures_rise_with_the_teachers_doubt(graph):
     tau = heuristic_temperatures(sure, graph.edges.mean, (1.0, 0.0, 0.0), 1.0)
     assert (tau.diff() < 0).all()
     assert ((tau > 0) & (tau < 0.8)).all()
+
+
+def test_heuristic_temperatures_equal_a_computation_in_numpy(graph):
+    logits = np.random.RandomState(0).standard_normal((N, C)) * 2
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    around = graph.neighbor_mean.to_dense().numpy() @ p
+    top = np.sort(p, axis=1)
+    centered = logits - logits.mean(axis=1, keepdims=True)
+    signals = [
+        top[:, -2] - top[:, -1],
+        -np.linalg.norm(centered, axis=1),
+        -(around * np.log(around)).sum(axis=1),
+    ]
+    weights = (0.5, 2.0, -1.0)
+    total = sum(w * (s - s.mean()) / s.std() for w, s in zip(weights, signals))
+    found = heuristic_temperatures(torch.tensor(logits), graph.neighbor_mean, weights, 3.0)
+    np.testing.assert_allclose(found, 0.8 * 3.0 / (1 + np.exp(-total)), rtol=1e-4)
 
 
 def test_the_loss_without_labels_is_that_of_the_teacher_alone():

@@ -11,7 +11,7 @@ from sklearn_ltd._sparse import EdgePattern, SparseMatrix
 @pytest.fixture
 def matrix():
     rng = np.random.RandomState(0)
-    return sp.random_array((6, 5), density=0.5, rng=rng, format="csr")
+    return sp.random_array((6, 5), density=0.5, random_state=rng, format="csr")
 
 
 @pytest.fixture
