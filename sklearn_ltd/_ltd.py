@@ -149,7 +149,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
     n_iter_, best_iter_ : int
         Epochs run, and the epoch, from 1, whose parameters were kept.
     history_ : list of dict of float
-        Losses, temperatures, and accuracy and loss on the stop nodes, for every epoch.
+        For every epoch the losses, accuracy and loss on the stop nodes, and mean and quantiles
+        of the temperatures as the epoch used them, under their network's dropout.
     architecture_ : dict
         What the student was built from.
     state_ : dict of str to ndarray
