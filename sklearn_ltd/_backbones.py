@@ -94,16 +94,18 @@ class GraphTensors:
     ----------
     edges : EdgeTensors
     X : ndarray or scipy sparse array of shape (n, d)
-        Node features; sparse ones stay sparse.
+        Node features; sparse ones stay sparse where that, with the transpose, takes less
+        memory than a dense tensor.
     """
 
     def __init__(self, edges, X):
         self.edges = edges
-        self.n_nodes = X.shape[0]
-        if sp.issparse(X):
+        self.n_nodes, n_features = X.shape
+        if sp.issparse(X) and 4 * X.nnz < self.n_nodes * n_features:
             self.x = SparseMatrix.from_scipy(X, edges.device, edges.dtype)
         else:
-            self.x = torch.tensor(np.asarray(X), device=edges.device, dtype=edges.dtype)
+            X = X.toarray() if sp.issparse(X) else np.asarray(X)
+            self.x = torch.tensor(X, device=edges.device, dtype=edges.dtype)
 
     @property
     def neighbor_mean(self):

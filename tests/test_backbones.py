@@ -14,6 +14,7 @@ from sklearn_ltd._backbones import (
     GraphTensors,
     make_backbone,
 )
+from sklearn_ltd._sparse import SparseMatrix
 
 N, D, C, HIDDEN = 20, 7, 3, 16
 
@@ -130,7 +131,7 @@ PYG = {
 def build(name, adjacency, sparse):
     torch.manual_seed(0)
     rng = np.random.RandomState(1)
-    X = rng.standard_normal((N, D)) * (rng.random_sample((N, D)) < 0.6)
+    X = rng.standard_normal((N, D)) * (rng.random_sample((N, D)) < 0.2)
     graph = GraphTensors(EdgeTensors(adjacency), sp.csr_array(X) if sparse else X)
     module = BACKBONES[name](D, C, HIDDEN).eval()
     with torch.no_grad():
@@ -148,6 +149,15 @@ def test_forward_equals_pyg(name, kind, sparse):
     graph, module = build(name, GRAPHS[kind], sparse)
     theirs = PYG[name][0](module)(graph.dense_x, graph.edges.edge_index, graph.edges.edge_weight)
     torch.testing.assert_close(module(graph), theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_features_stay_sparse_where_that_takes_less_memory():
+    edges = EdgeTensors(GRAPHS["undirected"])
+    for density, kept in ((0.1, True), (0.5, False)):
+        X = sp.random_array((N, D), density=density, rng=np.random.RandomState(0), format="csr")
+        tensors = GraphTensors(edges, X)
+        assert isinstance(tensors.x, SparseMatrix) == kept
+        torch.testing.assert_close(tensors.dense_x, torch.from_numpy(X.toarray()).float())
 
 
 def test_every_backbone_is_compared():
