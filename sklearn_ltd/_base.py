@@ -307,6 +307,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "the version of sklearn_ltd": sklearn_ltd.__version__,
             "backbone": repr(step.module),
             "random_state": str(torch.initial_seed()),
+            "initial parameters": digest(*module_state(step.module).values()),
             "device": device.type,
             "edges": digest(*graph._whole.edge_arrays),
             "features": digest(*graph._whole.feature_arrays),

@@ -104,7 +104,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         "train" label once, and with each mini-batch as many nodes drawn from the whole graph, at
         which the teacher is imitated.  Needs ``scalable=True`` or a fixed `temperature`.
         Not for "appnp" and networks of your own.  None: every epoch is one step on the whole
-        graph.
+        graph.  In a torch process group its processes share each mini-batch.
     n_neighbors : int, default=10
         Incoming edges sampled per node and layer, with `batch_size`.
     checkpoint_dir : str or path, default=None
