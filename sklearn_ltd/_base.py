@@ -12,12 +12,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from ._backbones import BACKBONES, EdgeTensors, GraphTensors, make_backbone
+from ._backbones import BACKBONES, make_backbone
 from ._callbacks import FitTasks
 from ._checks import check_features_match, remember_features
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
 from ._sampling import LargeGraph, SampledStep, stages_of
+from ._tensors import EdgeTensors, GraphTensors
 from ._torch import few_threads, load_module_state, module_state, prediction_device, seeded
 from ._train import run_epochs
 

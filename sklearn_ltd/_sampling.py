@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from ._backbones import EdgeTensors, GraphTensors
+from ._tensors import EdgeTensors, GraphTensors
 from ._train import PlainStep, predict_logits
 from ._whole import Rows
 
