@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import sklearn_ltd
 
-from ._backbones import BACKBONES, EdgeTensors, GraphTensors, make_backbone
+from ._backbones import BACKBONES, make_backbone
 from ._callbacks import FitTasks
 from ._checkpoint import Checkpoint, digest
 from ._checks import check_features_match, remember_features
@@ -23,6 +23,7 @@ from ._distributed import n_ranks, rank
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
 from ._sampling import LargeGraph, SampledStep, stages_of
+from ._tensors import EdgeTensors, GraphTensors
 from ._torch import few_threads, load_module_state, module_state, prediction_device, seeded
 from ._train import run_epochs
 
