@@ -42,7 +42,7 @@ def clocks():
 def say(text):
     if not dist.is_initialized() or dist.get_rank() == 0:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{text:80} peak {peak:6.2f} GB", flush=True)
+        print(f"{text:80} peak {peak:6.2f} GiB", flush=True)
 
 
 def write(folder, n_nodes, n_edges):

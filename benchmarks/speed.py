@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 import torch_geometric.nn as pyg
 
-from sklearn_ltd._backbones import EdgeTensors, GraphTensors, make_backbone
+from sklearn_ltd._backbones import make_backbone
 from sklearn_ltd._distill import (
     TEMPERATURE_FEATURES,
     LearnedDistillation,
@@ -40,6 +40,7 @@ from sklearn_ltd._distill import (
     soft_targets,
 )
 from sklearn_ltd._sparse import SparseMatrix
+from sklearn_ltd._tensors import EdgeTensors, GraphTensors
 from sklearn_ltd._train import PlainStep
 from sklearn_ltd.datasets import load_npz, make_attributed_sbm
 

@@ -6,115 +6,14 @@ is a class with `embed` and `classify` and an entry in `BACKBONES`.
 
 import inspect
 import threading
-from functools import cached_property, partial
+from functools import partial
 
-import numpy as np
-import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ._sparse import EdgePattern, SparseMatrix
+from ._sparse import SparseMatrix
 from ._torch import dropout
-
-
-class EdgeTensors:
-    """The edges of a graph on a device, in the forms that the layers read.
-
-    Parameters
-    ----------
-    adjacency : scipy sparse array of shape (n, n)
-        ``adjacency[i, j]`` is the weight of the edge i -> j; node j receives from i.
-    device, dtype
-        Where the tensors live and what they hold.
-    degree : ndarray of shape (n,), default=None
-        Weighted in-degrees with self-loops, where those of `adjacency` are not the ones to
-        normalise by.
-    """
-
-    def __init__(self, adjacency, device="cpu", dtype=torch.float32, degree=None):
-        self.device = torch.device(device)
-        self.dtype = dtype
-        self._incoming = sp.csr_array(adjacency.T)
-        self._degree = degree
-
-    @cached_property
-    def _with_self_loops(self):
-        """Incoming edges; nodes without a self-loop get one of weight 1."""
-        missing = (self._incoming.diagonal() == 0).astype(np.float64)
-        return sp.csr_array(self._incoming + sp.diags_array(missing))
-
-    @cached_property
-    def symmetric(self):
-        """``D^-1/2 (A + I) D^-1/2`` with D the weighted in-degree (Kipf & Welling, 2017)."""
-        with_loops = self._with_self_loops
-        degree = with_loops.sum(axis=1) if self._degree is None else self._degree
-        scale = sp.diags_array(1 / np.sqrt(degree))
-        return SparseMatrix.from_scipy(scale @ with_loops @ scale, self.device, self.dtype)
-
-    @cached_property
-    def mean(self):
-        """The weighted mean over the sources of incoming edges; 0 where there are none."""
-        return self._row_means(self._incoming)
-
-    @cached_property
-    def neighbor_mean(self):
-        """`mean` over the other nodes: no self-loops; a node without neighbours is its own."""
-        others = self._incoming - sp.diags_array(self._incoming.diagonal())
-        others.eliminate_zeros()
-        alone = (np.diff(others.indptr) == 0).astype(np.float64)
-        return self._row_means(sp.csr_array(others + sp.diags_array(alone)))
-
-    def _row_means(self, matrix):
-        total = matrix.sum(axis=1).astype(np.float64)
-        scale = np.divide(1, total, out=np.zeros(len(total)), where=total > 0)
-        return SparseMatrix.from_scipy(sp.diags_array(scale) @ matrix, self.device, self.dtype)
-
-    @cached_property
-    def attention_pattern(self):
-        """The places of the edges, with self-loops."""
-        return EdgePattern(self._with_self_loops, self.device)
-
-    @cached_property
-    def edge_index(self):
-        """Sources and targets of the edges, shape (2, n_edges), as PyG has them."""
-        edges = self._incoming.tocoo()
-        pairs = np.stack([edges.col, edges.row]).astype(np.int64)
-        return torch.from_numpy(pairs).to(self.device)
-
-    @cached_property
-    def edge_weight(self):
-        weights = self._incoming.tocoo().data.astype(np.float64)
-        return torch.tensor(weights, device=self.device, dtype=self.dtype)
-
-
-class GraphTensors:
-    """A graph on a device, as the backbones read it.
-
-    Parameters
-    ----------
-    edges : EdgeTensors
-    X : ndarray or scipy sparse array of shape (n, d)
-        Node features; sparse ones stay sparse where that, with the transpose, takes less
-        memory than a dense tensor.
-    """
-
-    def __init__(self, edges, X):
-        self.edges = edges
-        self.n_nodes, n_features = X.shape
-        if sp.issparse(X) and 4 * X.nnz < self.n_nodes * n_features:
-            self.x = SparseMatrix.from_scipy(X, edges.device, edges.dtype)
-        else:
-            X = X.toarray() if sp.issparse(X) else np.ascontiguousarray(X)
-            self.x = torch.tensor(X, device=edges.device, dtype=edges.dtype)
-
-    @property
-    def neighbor_mean(self):
-        return self.edges.neighbor_mean
-
-    @cached_property
-    def dense_x(self):
-        return self.x.to_dense() if isinstance(self.x, SparseMatrix) else self.x
 
 
 def _dropout(x, p, training):

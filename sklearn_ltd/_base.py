@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import sklearn_ltd
 
-from ._backbones import BACKBONES, EdgeTensors, GraphTensors, make_backbone
+from ._backbones import BACKBONES, make_backbone
 from ._callbacks import FitTasks
 from ._checkpoint import Checkpoint, digest
 from ._checks import check_features_match, remember_features
@@ -26,6 +26,7 @@ from ._distributed import n_ranks, rank
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
 from ._sampling import LargeGraph, SampledStep, stages_of
+from ._tensors import EdgeTensors, GraphTensors
 from ._torch import (
     few_threads,
     load_module_state,
@@ -363,6 +364,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "the version of sklearn_ltd": sklearn_ltd.__version__,
             "backbone": repr(step.module),
             "random_state": str(torch.initial_seed()),
+            "initial parameters": digest(*module_state(step.module).values()),
             "device": device.type,
             "edges": digest(*graph._whole.edge_arrays),
             "features": digest(*graph._whole.feature_arrays),

@@ -5,10 +5,15 @@ docstrings: student logits z, teacher logits z^t, temperatures tau, temperature 
 parameters omega, student parameters theta.
 """
 
+from functools import partial
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ._distributed import own_share
+from ._sampling import shuffled
 from ._torch import dropout
 from ._train import clone_state, predict_logits, trainable
 
@@ -60,6 +65,30 @@ def distillation_loss(logits, targets, train_nodes, train_y, label_weight, class
         return soft_loss
     hard_loss = F.cross_entropy(logits[train_nodes], train_y, class_weight)
     return soft_loss + label_weight * hard_loss
+
+
+def distillation_batches(loss, batch_size, rng):
+    """Mini-batches of distillation with fixed temperatures, see `SampledStep`.
+
+    Parameters
+    ----------
+    loss : functools.partial
+        Of `distillation_loss` on the whole graph.
+    batch_size : int
+        Nodes drawn from the whole graph for each batch; they come first in it, and after them
+        at most as many "train" nodes, in random order.
+    rng : RandomState
+    """
+    targets, nodes, codes = (loss.keywords[name] for name in ("targets", "train_nodes", "train_y"))
+    for part in shuffled(len(nodes), batch_size, rng):
+        drawn = own_share(rng.randint(len(targets), size=batch_size))
+        batch_loss = partial(
+            loss,
+            targets=targets[drawn],
+            train_nodes=torch.arange(len(drawn), len(drawn) + len(part), device=nodes.device),
+            train_y=codes[part],
+        )
+        yield np.concatenate([drawn, nodes[part].cpu().numpy()]), batch_loss
 
 
 class TemperatureNetwork(nn.Module):

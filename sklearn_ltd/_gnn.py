@@ -68,7 +68,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         chunk by chunk, so that a graph which is too large for the memory, or lies on disk
         (`Graph.open`), can be learned from; an epoch sees every label once.
         Not for "appnp" and networks of your own.  None: every epoch is one step on the whole
-        graph.
+        graph.  In a torch process group its processes share each mini-batch.
     n_neighbors : int, default=10
         Incoming edges sampled per node and layer, with `batch_size`.
     checkpoint_dir : str or path, default=None

@@ -22,13 +22,13 @@ from ._distill import (
     TEMPERATURE_FEATURES,
     LearnedDistillation,
     TemperatureNetwork,
+    distillation_batches,
     distillation_loss,
     heuristic_temperatures,
     soft_targets,
 )
-from ._distributed import own_share
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, adam, class_weights
-from ._sampling import LargeGraph, shuffled
+from ._sampling import LargeGraph
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
 from ._train import PlainStep
@@ -110,13 +110,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the losses on labels, as in scikit-learn.
     batch_size : int, default=None
-        Train on mini-batches of so many labelled nodes with sampled neighbours, and predict
-        chunk by chunk, so that a graph which is too large for the memory, or lies on disk
-        (`Graph.open`), can be learned from; an epoch sees every
-        "train" label once, and with each mini-batch as many nodes drawn from the whole graph, at
-        which the teacher is imitated.  Needs ``scalable=True`` or a fixed `temperature`.
-        Not for "appnp" and networks of your own.  None: every epoch is one step on the whole
-        graph.
+        Train on mini-batches, see `GNNNodeClassifier`.  Each has, besides "train" nodes, as many
+        drawn from the whole graph, at which the teacher is imitated.  Needs ``scalable=True`` or
+        a fixed `temperature`.
     n_neighbors : int, default=10
         Incoming edges sampled per node and layer, with `batch_size`.
     checkpoint_dir : str or path, default=None
@@ -364,7 +360,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         module = self._make_module(device)
         optimizer = adam(module, self.learning_rate, self.weight_decay)
         if batched:
-            batches = partial(_distillation_batches, loss)
+            batches = partial(distillation_batches, loss)
             step = self._sampled_step(module, tensors, batches, optimizer, labels)
         else:
             step = PlainStep(module, tensors, loss, optimizer)
@@ -457,17 +453,3 @@ class LTDNodeClassifier(BaseNodeClassifier):
                 f"{self.temperature_fraction} + {self.validation_fraction}: nothing would be left "
                 "for the hard labels of the student."
             )
-
-
-def _distillation_batches(loss, batch_size, rng):
-    """The "train" nodes in random order, each batch after as many nodes drawn from all."""
-    targets, nodes, codes = (loss.keywords[name] for name in ("targets", "train_nodes", "train_y"))
-    for part in shuffled(len(nodes), batch_size, rng):
-        drawn = own_share(rng.randint(len(targets), size=batch_size))
-        batch_loss = partial(
-            loss,
-            targets=targets[drawn],
-            train_nodes=torch.arange(len(drawn), len(drawn) + len(part), device=nodes.device),
-            train_y=codes[part],
-        )
-        yield np.concatenate([drawn, nodes[part].cpu().numpy()]), batch_loss

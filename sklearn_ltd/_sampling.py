@@ -10,8 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from ._backbones import EdgeTensors, GraphTensors
 from ._distributed import add_up, average, n_ranks, own_share, rank
+from ._tensors import EdgeTensors, GraphTensors
 from ._torch import seeded
 from ._train import PlainStep, predict_logits, trainable
 from ._whole import Rows

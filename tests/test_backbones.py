@@ -7,14 +7,9 @@ import scipy.sparse as sp
 import torch
 import torch_geometric.nn as pyg
 
-from sklearn_ltd._backbones import (
-    BACKBONES,
-    EdgeIndexModule,
-    EdgeTensors,
-    GraphTensors,
-    make_backbone,
-)
+from sklearn_ltd._backbones import BACKBONES, EdgeIndexModule, make_backbone
 from sklearn_ltd._sparse import SparseMatrix
+from sklearn_ltd._tensors import EdgeTensors, GraphTensors
 
 N, D, C, HIDDEN = 20, 7, 3, 16
 

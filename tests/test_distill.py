@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from scipy.stats import entropy as scipy_entropy
 
 from sklearn_ltd import LTDNodeClassifier
-from sklearn_ltd._backbones import BACKBONES, EdgeTensors, GraphTensors, make_backbone
+from sklearn_ltd._backbones import BACKBONES, make_backbone
 from sklearn_ltd._distill import (
     LearnedDistillation,
     TemperatureNetwork,
@@ -18,6 +18,7 @@ from sklearn_ltd._distill import (
     soft_targets,
     step_scale,
 )
+from sklearn_ltd._tensors import EdgeTensors, GraphTensors
 from sklearn_ltd._train import predict_logits
 from sklearn_ltd.datasets import make_attributed_sbm
 

@@ -7,8 +7,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier, _sampling
-from sklearn_ltd._backbones import EdgeTensors, GraphTensors, make_backbone
+from sklearn_ltd._backbones import make_backbone
 from sklearn_ltd._sampling import LargeGraph, draw_distinct
+from sklearn_ltd._tensors import EdgeTensors, GraphTensors
 from sklearn_ltd.datasets import make_attributed_sbm
 
 STAGED = ["gcn", "gat", "sage", "sgc", "mlp"]
