@@ -1,6 +1,7 @@
 """Graphs to try things on: what the loaders return, and which files they refuse."""
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,17 @@ def test_truncated_npz_is_refused(tmp_path, share):
     path = write(tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"toy\.npz is not a readable npz file"):
+        load_npz(path)
+
+
+@pytest.mark.parametrize("length", [10**6, 2**45, 2**62])
+def test_an_npz_that_claims_more_than_it_holds_is_refused(tmp_path, length):
+    path = write(tmp_path, labels=None)
+    header = {"descr": "<f8", "fortran_order": False, "shape": (length,)}
+    with zipfile.ZipFile(path, "a") as archive, archive.open("labels.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(24))
     with pytest.raises(ValueError, match=r"toy\.npz is not a readable npz file"):
         load_npz(path)
 

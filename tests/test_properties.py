@@ -177,7 +177,7 @@ def test_a_graph_holds_what_it_was_given(inputs):
     graph = Graph(adjacency, X)
     n = graph.n_nodes
     expected = np.zeros((n, n))
-    entries = sp.coo_array(adjacency)
+    entries = sp.coo_array(adjacency if sp.issparse(adjacency) else adjacency.astype(float))
     np.add.at(expected, (entries.row, entries.col), entries.data)
     np.testing.assert_array_equal(graph.adjacency.toarray(), expected)
     assert graph.adjacency.has_canonical_format
