@@ -37,11 +37,19 @@ class _Linear(nn.Linear):
         return product if self.bias is None else product + self.bias
 
 
+def _linear_weights(layer):
+    return [part.weight for part in layer.modules() if isinstance(part, _Linear)]
+
+
 class _Backbone(nn.Module):
     """Logits are ``classify(embed(graph), graph)``."""
 
     def forward(self, graph):
         return self.classify(self.embed(graph), graph)
+
+    def feature_weights(self):
+        """The weights that multiply the node features; none that is known of by default."""
+        return []
 
 
 class _Staged(_Backbone):
@@ -81,6 +89,9 @@ class _Stack(_Staged):
         *hidden, last = self.layers
         stages = [partial(self._hidden, layer) for layer in hidden] + [last]
         return [(self.layer_hops, stage) for stage in stages]
+
+    def feature_weights(self):
+        return _linear_weights(self.layers[0])
 
     def _hidden(self, layer, h, graph):
         return dropout(layer(h, graph).relu(), self.dropout, self.training)
@@ -155,6 +166,9 @@ class APPNP(_Backbone):
         super().__init__()
         self.predict = MLP(n_features, n_classes, hidden_dim, n_layers, dropout)
 
+    def feature_weights(self):
+        return self.predict.feature_weights()
+
     def embed(self, graph):
         return self.predict.embed(graph)
 
@@ -195,6 +209,9 @@ class SGC(_Staged):
 
     def hidden_stages(self):
         return self.stages()
+
+    def feature_weights(self):
+        return _linear_weights(self)
 
     def classify(self, h, graph):
         return h
@@ -247,6 +264,9 @@ class GAT(_Staged):
         *hidden, last = self.layers
         stages = [partial(self._hidden, layer) for layer in hidden]
         return [(1, stage) for stage in [*stages, partial(self._layer, last)]]
+
+    def feature_weights(self):
+        return _linear_weights(self.layers[0])
 
     def _layer(self, layer, h, graph):
         return layer(_dropout(h, self.dropout, self.training), graph)

@@ -35,7 +35,7 @@ from ._torch import (
     prediction_device,
     seeded,
 )
-from ._train import run_epochs
+from ._train import run_epochs, trainable
 from ._typing import FloatArray, GraphLike, Labels
 
 
@@ -243,6 +243,29 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self._module = device, module
         return module
 
+    def _make_network(self, graph, device):
+        """A backbone with random parameters, in training mode, and its optimizer.
+
+        The optimizer works as if the features were divided by their `feature_unit`, so that
+        step size and penalty mean the same whatever the features are measured in.
+        """
+        module = self._make_module(device)
+        weights = module.feature_weights()
+        others = [p for p in trainable(module) if not any(p is weight for weight in weights)]
+        optimizer = adam(others, self.learning_rate, self.weight_decay)
+        if weights:
+            unit = graph._whole.feature_unit
+            with torch.no_grad():
+                for weight in weights:
+                    weight.div_(unit)
+            scaled = {
+                "lr": self.learning_rate / unit,
+                "weight_decay": self.weight_decay * unit**2,
+                "eps": optimizer.defaults["eps"] * unit,
+            }
+            optimizer.add_param_group({"params": weights} | scaled)
+        return module, optimizer
+
     def _make_module(self, device):
         """A backbone with random parameters, in training mode."""
         self.architecture_ = {
@@ -310,36 +333,60 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "all ranks have to draw the same parameters. Pass random_state=0."
             )
 
-    def _run(self, step, graph, labels, device, first_epoch=0, stage="fit"):
-        """Run the epochs of `step` and keep what the best one gave.
+    def _run(self, step, graph, labels, device, first_epoch=0):
+        """Run the epochs of `step` and keep what the best one gave; return whether to go on."""
+        nodes = labels.positions(*ROLES)
+        known = self.classes_[labels.codes[nodes]]
+        with FitTasks(self, step.module, graph.whole[nodes], known) as tasks:
+            run = self._run_epochs(
+                step,
+                graph,
+                labels,
+                device,
+                stage="fit",
+                max_iter=self.max_iter,
+                first_epoch=first_epoch,
+                tasks=tasks,
+            )
+        self.history_ = run.history
+        self.n_iter_ = len(run.history)
+        self.best_iter_ = run.best_epoch + 1
+        self._keep(step.module, graph)
+        return not run.interrupted
 
-        A fit that runs several of them names its stages, as each has a checkpoint of its own.
-        """
+    def _run_again(self, step, graph, labels, device):
+        """Run as many epochs as the first time gave the best; keep the module if all succeed."""
+        run = self._run_epochs(step, graph, labels, device, stage="refit", max_iter=self.best_iter_)
+        if len(run.history) == self.best_iter_:
+            self._keep(step.module, graph)
+
+    def _run_epochs(
+        self, step, graph, labels, device, *, stage, max_iter, first_epoch=0, tasks=None
+    ):
         checkpoint = None
         if self.checkpoint_dir is not None:
             fingerprint = self._fingerprint(step, graph, labels, device)
             checkpoint = Checkpoint(self.checkpoint_dir, stage, fingerprint)
-        nodes = labels.positions(*ROLES)
-        known = self.classes_[labels.codes[nodes]]
         stop_nodes, stop_y = labels.tensors("stop", device=device)
         if self.batch_size is not None:  # the step gives the logits of these nodes alone
             stop_nodes = torch.arange(len(stop_nodes), device=device)
-        with FitTasks(self, step.module, graph.whole[nodes], known) as tasks:
-            self.history_, best = run_epochs(
-                step,
-                stop_nodes,
-                stop_y,
-                max_iter=self.max_iter,
-                n_iter_no_change=self.n_iter_no_change,
-                first_epoch=first_epoch,
-                tasks=tasks,
-                verbose=self.verbose if rank() == 0 else 0,
-                name=type(self).__name__,
-                checkpoint=checkpoint,
-            )
-        self.n_iter_ = len(self.history_)
-        self.best_iter_ = best + 1
-        self.state_ = module_state(step.module)
+        return run_epochs(
+            step,
+            stop_nodes,
+            stop_y,
+            max_iter=max_iter,
+            n_iter_no_change=self.n_iter_no_change,
+            first_epoch=first_epoch,
+            tasks=tasks,
+            verbose=self.verbose if rank() == 0 else 0,
+            name=f"{type(self).__name__} {stage}",
+            checkpoint=checkpoint,
+        )
+
+    def _keep(self, module, graph):
+        """Store the trained parameters and what they predict for the training graph."""
+        self.__dict__.pop("_module", None)
+        self.state_ = module_state(module)
         self.transduction_ = self.classes_[self._logits(graph.whole).argmax(axis=1)]
 
     def _sampled_step(self, module, graph, batches, optimizer, labels):
@@ -385,6 +432,10 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         tags.transformer_tags = TransformerTags(preserves_dtype=[])
         return tags
+
+
+def adam(parameters, learning_rate, weight_decay=0.0):
+    return torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay)
 
 
 def _last_hidden(module, tensors):

@@ -92,7 +92,12 @@ def distillation_batches(loss, batch_size, rng):
 
 
 class TemperatureNetwork(nn.Module):
-    """``tau_v = k (sigmoid(MLP_omega(x_v)) - 0.2)``, in (-0.2 k, 0.8 k).
+    """``tau_v = k/2 * 5 ** (2 sigmoid(MLP_omega(x_v)) - 1)``, in (k / 10, 5 k / 2).
+
+    The paper's ``tau_v = k (sigmoid(MLP_omega(x_v)) - 0.2)``, in (-0.2 k, 0.8 k), is there if
+    `negative`.  The sharpest targets are those next to zero, and a step beyond turns them
+    round: where sharper targets pay, its temperatures run off to negative ones, and the
+    student learns the opposite of its teacher.
 
     Two layers with 64 hidden units, dropout on the inputs of both.  The inputs are
     standardised over the nodes, so that the scale of the logits does not matter.
@@ -104,13 +109,16 @@ class TemperatureNetwork(nn.Module):
         Which of "logits" (z_v), "norm" (||z_v||_2) and "entropy" (H_v) make up x_v.
     scale : float
         The paper's k.
+    negative : bool
+        Whether temperatures may be negative, as in the paper.
     """
 
     n_hidden = 64
     dropout = 0.4
 
-    def __init__(self, n_classes, features, scale):
+    def __init__(self, n_classes, features, scale, negative=False):
         super().__init__()
+        self.negative = negative
         self.features = features
         self.scale = scale
         n_inputs = sum(n_classes if name == "logits" else 1 for name in features)
@@ -124,7 +132,10 @@ class TemperatureNetwork(nn.Module):
         x = _standardize(torch.cat([columns[name] for name in self.features], 1))
         x = dropout(x, self.dropout, self.training)
         x = dropout(self.first(x).relu(), self.dropout, self.training)
-        return self.scale * (torch.sigmoid(self.second(x).squeeze(1)) - 0.2)
+        position = torch.sigmoid(self.second(x).squeeze(1))
+        if self.negative:
+            return self.scale * (position - 0.2)
+        return self.scale * 0.5 * 5 ** (2 * position - 1)
 
 
 def _standardize(x):
@@ -269,7 +280,8 @@ class LearnedDistillation:
         self.module.train()
         evaluation = self.evaluation_loss(logits)
         outer = torch.autograd.grad(evaluation, trainable(self.module), materialize_grads=True)
-        scaled = [s * g for s, g in zip(step_scale(self.optimizer), outer)]
+        scales = step_scale(self.optimizer, trainable(self.module))
+        scaled = [s * g for s, g in zip(scales, outer)]
         inner = sum((g * s).sum() for g, s in zip(gradients, scaled))
         (derivative,) = torch.autograd.grad(inner, leaf)
         self.temperature_optimizer.zero_grad()
@@ -290,25 +302,25 @@ class LearnedDistillation:
         self.module.load_state_dict(state)
 
 
-def step_scale(optimizer):
-    """``- d theta' / d gradient`` of the optimizer's last step, per parameter.
+def step_scale(optimizer, parameters):
+    """``- d theta' / d gradient`` of the optimizer's last step, for each of its parameters.
 
     For SGD the learning rate.  For Adam ``lr (1 - b1) / (1 - b1^t) / (sqrt(v_hat) + eps)``
     with the second moment v held, as its own change with the gradient is what makes Adam
     forget the gradient's size.
     """
-    scales = []
+    scales = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if isinstance(optimizer, torch.optim.SGD):
-                scales.append(group["lr"])
+                scales[parameter] = group["lr"]
                 continue
             state = optimizer.state[parameter]
             beta1, beta2 = group["betas"]
             t = state["step"].item()
             denominator = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt() + group["eps"]
-            scales.append(group["lr"] * (1 - beta1) / (1 - beta1**t) / denominator)
-    return scales
+            scales[parameter] = group["lr"] * (1 - beta1) / (1 - beta1**t) / denominator
+    return [scales[parameter] for parameter in parameters]
 
 
 def _summary(temperatures):

@@ -17,7 +17,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from ._base import BaseNodeClassifier, graph_tensors
 from ._sampling import LargeGraph, shuffled
 from ._torch import few_threads, memory_advice, resolve_device, seeded
-from ._train import PlainStep, trainable
+from ._train import PlainStep
 from ._typing import Backbone, ClassWeight, GraphLike, Labels, RandomState, typed
 
 NETWORK_CONSTRAINTS = {
@@ -52,7 +52,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         Dropout rate; where it acts is the backbone's.  Not used by a callable backbone.
     learning_rate : float, default=0.01
         Step size of Adam.
-    weight_decay : float, default=5e-4
+    weight_decay : float, default=0.02
         L2 penalty of Adam.
     max_iter : int, default=300
         Epochs at most.
@@ -127,7 +127,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         n_layers: int = 2,
         dropout: float = 0.5,
         learning_rate: float = 0.01,
-        weight_decay: float = 5e-4,
+        weight_decay: float = 0.02,
         max_iter: int = 300,
         n_iter_no_change: int = 50,
         validation_fraction: float = 0.2,
@@ -195,10 +195,9 @@ class GNNNodeClassifier(BaseNodeClassifier):
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
         device = resolve_device(self.device)
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
-            module = self._make_module(device)
+            module, optimizer = self._make_network(graph, device)
             nodes, codes = labels.tensors("train", "temperature", device=device)
             weights = class_weights(self.class_weight, self.classes_, codes, device)
-            optimizer = adam(module, self.learning_rate, self.weight_decay)
             if self.batch_size is None:
                 step = PlainStep(
                     module,
@@ -219,10 +218,6 @@ def _labeled_batches(nodes, codes, weights, batch_size, rng):
     for part in shuffled(len(nodes), batch_size, rng):
         loss = partial(F.cross_entropy, target=codes[part], weight=weights)
         yield nodes[part].cpu().numpy(), loss
-
-
-def adam(module, learning_rate, weight_decay):
-    return torch.optim.Adam(trainable(module), learning_rate, weight_decay=weight_decay)
 
 
 def class_weights(class_weight, classes, codes, device):

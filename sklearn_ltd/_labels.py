@@ -34,6 +34,12 @@ class Labels:
         nodes = self.positions(*roles)
         return torch.tensor(nodes, device=device), torch.tensor(self.codes[nodes], device=device)
 
+    def all_as(self, role):
+        """The same labels with one role for all of them."""
+        return Labels(
+            self.codes, {name: np.empty(0, int) for name in ROLES} | {role: self.positions(*ROLES)}
+        )
+
     @property
     def roles(self):
         """Role of every node of the whole graph, "" where there is none."""

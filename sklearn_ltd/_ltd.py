@@ -15,7 +15,7 @@ from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
 
-from ._base import BaseNodeClassifier, graph_tensors
+from ._base import BaseNodeClassifier, adam, graph_tensors
 from ._checkpoint import digest
 from ._distill import (
     SMALLEST_TEMPERATURE,
@@ -27,7 +27,7 @@ from ._distill import (
     heuristic_temperatures,
     soft_targets,
 )
-from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, adam, class_weights
+from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, class_weights
 from ._sampling import LargeGraph
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
@@ -94,7 +94,11 @@ class LTDNodeClassifier(BaseNodeClassifier):
     label_weight : float, default=1.0
         Weight of the hard labels in the student's loss (lambda); both terms are means.
     temperature_scale : float, default=1.0
-        k: learned temperatures lie in (-0.2 k, 0.8 k).
+        k: learned temperatures lie in (0.1 k, 2.5 k).
+    negative_temperatures : bool, default=False
+        Learn in the paper's range (-0.2 k, 0.8 k) instead: a negative temperature turns the
+        teacher's ranking round.  Watch `temperature_negative` in `history_`: all of them can
+        run off, and the student then learns the opposite of its teacher.
     temperature_learning_rate : float, default=0.01
         Step size of Adam for the temperature network (beta).  0 freezes it at its random
         start.
@@ -107,6 +111,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Fraction of the labels that judge the temperatures, where these are learned.
     validation_fraction : float, default=0.2
         Fraction of the labels that stop the training.
+    refit : bool, default=True
+        Train a new student at the end, on all labels whatever their role, with the temperatures
+        of the best epoch and for as many epochs as it took; callbacks and `history_` are not
+        told of these.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the losses on labels, as in scikit-learn.
     batch_size : int, default=None
@@ -186,6 +194,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         | {
             "teacher": "no_validation",
             "scalable": ["boolean"],
+            "refit": ["boolean"],
+            "negative_temperatures": ["boolean"],
             "temperature": [Real, None],
             "warmup_iter": [Interval(Integral, 0, None, closed="left")],
             "label_weight": [Interval(Real, 0, None, closed="left")],
@@ -214,11 +224,13 @@ class LTDNodeClassifier(BaseNodeClassifier):
         warmup_iter: int = 20,
         label_weight: float = 1.0,
         temperature_scale: float = 1.0,
+        negative_temperatures: bool = False,
         temperature_learning_rate: float = 0.01,
         temperature_features: Sequence[str] = TEMPERATURE_FEATURES,
         heuristic_weights: Sequence[float] = (1.0, 1.0, 1.0),
         temperature_fraction: float = 0.4,
         validation_fraction: float = 0.2,
+        refit: bool = True,
         class_weight: ClassWeight = None,
         batch_size: int | None = None,
         n_neighbors: int = 10,
@@ -241,11 +253,13 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.warmup_iter = warmup_iter
         self.label_weight = label_weight
         self.temperature_scale = temperature_scale
+        self.negative_temperatures = negative_temperatures
         self.temperature_learning_rate = temperature_learning_rate
         self.temperature_features = temperature_features
         self.heuristic_weights = heuristic_weights
         self.temperature_fraction = temperature_fraction
         self.validation_fraction = validation_fraction
+        self.refit = refit
         self.class_weight = class_weight
         self.batch_size = batch_size
         self.n_neighbors = n_neighbors
@@ -307,7 +321,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.teacher_proba_ = softmax(logits, axis=1)
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
             distil = self._distil_learning if self._learns else self._distil_fixed
-            distil(graph, labels, torch.from_numpy(logits).to(device), device)
+            teacher_logits = torch.from_numpy(logits).to(device)
+            finished = distil(graph, labels, teacher_logits, device)
+            if finished and self.refit:
+                self._distil_again(graph, labels, teacher_logits, device)
         return self
 
     @property
@@ -343,6 +360,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
             n_layers=self.n_layers,
             dropout=self.dropout,
             class_weight=self.class_weight,
+            weight_decay=self.weight_decay,
             batch_size=self.batch_size,
             n_neighbors=self.n_neighbors,
             device=self.device,
@@ -351,27 +369,43 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     def _distil_fixed(self, graph, labels, teacher_logits, device):
         """Train the student with temperatures that stay as they are."""
-        batched = self.batch_size is not None
-        tensors = LargeGraph(graph, device) if batched else graph_tensors(graph, device)
+        tensors = self._tensors(graph, device)
         temperatures = self._fixed_temperatures(teacher_logits, tensors)
-        loss = partial(
-            self._make_loss(labels, device), targets=soft_targets(teacher_logits, temperatures)
-        )
-        module = self._make_module(device)
-        optimizer = adam(module, self.learning_rate, self.weight_decay)
-        if batched:
-            batches = partial(distillation_batches, loss)
-            step = self._sampled_step(module, tensors, batches, optimizer, labels)
-        else:
-            step = PlainStep(module, tensors, loss, optimizer)
+        step = self._fixed_step(graph, labels, tensors, soft_targets(teacher_logits, temperatures))
         self.initial_temperatures_ = self.temperatures_ = to_numpy(temperatures)
-        self._run(step, graph, labels, device)
+        return self._run(step, graph, labels, device)
+
+    def _distil_again(self, graph, labels, teacher_logits, device):
+        """Train a new student on all labels, with the temperatures and epochs found."""
+        temperatures = torch.from_numpy(self.temperatures_).to(device)
+        targets = soft_targets(teacher_logits, temperatures)
+        labels = labels.all_as("train")
+        step = self._fixed_step(graph, labels, self._tensors(graph, device), targets)
+        self._run_again(step, graph, labels, device)
+
+    def _tensors(self, graph, device):
+        return (
+            graph_tensors(graph, device) if self.batch_size is None else LargeGraph(graph, device)
+        )
+
+    def _fixed_step(self, graph, labels, tensors, targets):
+        """One epoch of distillation from soft targets that stay as they are."""
+        device = targets.device
+        loss = partial(self._make_loss(labels, device), targets=targets)
+        module, optimizer = self._make_network(graph, device)
+        if self.batch_size is None:
+            return PlainStep(module, tensors, loss, optimizer)
+        batches = partial(distillation_batches, loss)
+        return self._sampled_step(module, tensors, batches, optimizer, labels)
 
     def _distil_learning(self, graph, labels, teacher_logits, device):
         """Train student and temperature network."""
-        module = self._make_module(device)
+        module, optimizer = self._make_network(graph, device)
         network = TemperatureNetwork(
-            len(self.classes_), tuple(self.temperature_features), self.temperature_scale
+            len(self.classes_),
+            tuple(self.temperature_features),
+            self.temperature_scale,
+            self.negative_temperatures,
         ).to(device)
         held_out, codes = labels.tensors("temperature", device=device)
         weights = self._class_weights(labels, device)
@@ -380,15 +414,16 @@ class LTDNodeClassifier(BaseNodeClassifier):
             graph_tensors(graph, device),
             teacher_logits,
             self._make_loss(labels, device),
-            adam(module, self.learning_rate, self.weight_decay),
+            optimizer,
             network=network,
             temperature_optimizer=self._temperature_optimizer(network),
             evaluation_loss=lambda z: F.cross_entropy(z[held_out], codes, weights),
             warmup_iter=self.warmup_iter,
         )
         self.initial_temperatures_ = to_numpy(step.temperatures)
-        self._run(step, graph, labels, device, self.warmup_iter)
+        finished = self._run(step, graph, labels, device, self.warmup_iter)
         self.temperatures_ = to_numpy(step.temperatures)
+        return finished
 
     def _make_loss(self, labels, device):
         """``loss(logits, targets)`` of the student."""
@@ -408,7 +443,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
     def _temperature_optimizer(self, network):
         """None if the network stays at its random start: nothing is to be differentiated."""
         rate = self.temperature_learning_rate
-        return adam(network, rate, 0.0) if rate else None
+        return adam(network.parameters(), rate) if rate else None
 
     def _fixed_temperatures(self, teacher_logits, tensors):
         if self.temperature is not None:

@@ -83,8 +83,9 @@ def run_epochs(
 ):
     """Repeat `step` until the stop nodes no longer get better; restore the best epoch.
 
-    The best epoch is the one with the highest accuracy on the stop nodes and, among equals,
-    the lowest loss on them.  Without stop nodes all epochs run and the last one counts.
+    The best epoch is the one with the lowest loss on the stop nodes, the latest among equals:
+    the accuracy of a few nodes is noisy, and often highest in an early epoch whose
+    probabilities are of no use yet.  Without stop nodes all epochs run and the last one counts.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def run_epochs(
         Epochs at most, and epochs without a better one after which to stop.
     first_epoch : int
         Epochs before this one (from 0) count only if none after it is reached.
-    tasks : FitTasks
+    tasks : FitTasks or None
         Told when an epoch begins and ends; may ask to stop.
     verbose : int
         Print a line every tenth epoch, or every epoch from 2 up.
@@ -107,11 +108,8 @@ def run_epochs(
 
     Returns
     -------
-    history : list of dict of float
-        One per epoch: the losses of `step`, and `stop_accuracy` and `stop_loss` where there
-        are stop nodes.
-    best_epoch : int
-        Its position in `history`.
+    run : _Run
+        With `history`, `best_epoch` and whether it was `interrupted`.
 
     Warns
     -----
@@ -127,9 +125,10 @@ def run_epochs(
     run = _Run(step, stop_nodes.device, checkpoint)
     try:
         for epoch in range(max_iter if run.finished else len(run.history), max_iter):
-            tasks.begin_epoch()
+            if tasks is not None:
+                tasks.begin_epoch()
             losses, logits = step()
-            asked_to_stop = tasks.end_epoch()
+            asked_to_stop = tasks is not None and tasks.end_epoch()
             record, finite = _evaluate(losses, logits, stop_nodes, stop_y)
             if not finite:
                 if run.kept is not None:
@@ -148,6 +147,7 @@ def run_epochs(
     except KeyboardInterrupt:
         if run.kept is None or n_ranks() > 1:  # other ranks may be in another epoch
             raise
+        run.interrupted = True
         _warn(name, f"interrupted in epoch {len(run.history) + 1}")
     if run.kept is None:
         raise FloatingPointError(
@@ -158,21 +158,31 @@ def run_epochs(
     if last > 10 * first:
         _warn(name, f"the loss has grown from {first:.3g} to {last:.3g}, lower learning_rate")
     step.restore(run.kept)
-    return run.history, run.best_epoch
+    return run
 
 
 class _Run:
-    """Where a run of epochs stands: its history, the best epoch, and the step's own state."""
+    """Where a run of epochs stands: its history, the best epoch, and the step's own state.
 
-    _own = ("history", "best_key", "best_epoch", "kept", "finished")
+    Attributes
+    ----------
+    history : list of dict of float
+        One per epoch: the losses of the step, and `stop_accuracy` and `stop_loss` where there
+        are stop nodes.
+    best_epoch : int
+        Its position in `history`.
+    interrupted : bool
+    """
+
+    _own = ("history", "best_loss", "best_epoch", "kept", "finished")
 
     def __init__(self, step, device, checkpoint):
         self.step = step
         self.device = device
         self.checkpoint = checkpoint
         self.history = []
-        self.best_key, self.best_epoch, self.kept = (-math.inf, -math.inf), -1, None
-        self.finished = False
+        self.best_loss, self.best_epoch, self.kept = math.inf, -1, None
+        self.finished = self.interrupted = False
         state = None if checkpoint is None else checkpoint.load()
         if state is not None:
             self._load(state)
@@ -181,10 +191,10 @@ class _Run:
         """Note an epoch and keep it if it is the best, of all or of those not to `forget`."""
         self.history.append(record)
         if forget:
-            self.best_key = (-math.inf, -math.inf)
-        key = (record.get("stop_accuracy", 0.0), -record.get("stop_loss", 0.0))
-        if key >= self.best_key:
-            self.best_key, self.best_epoch = key, len(self.history) - 1
+            self.best_loss = math.inf
+        loss = record.get("stop_loss", 0.0)
+        if loss <= self.best_loss:
+            self.best_loss, self.best_epoch = loss, len(self.history) - 1
             self.kept = self.step.snapshot()
 
     def save_if_due(self):

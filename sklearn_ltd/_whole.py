@@ -135,6 +135,15 @@ class Whole:
         return Rows.of(self.features) if sp.issparse(self.features) else self.features
 
     @cached_property
+    def feature_unit(self):
+        """Root mean square of the features that are not zero: 1 where they are binary."""
+        step = max(1, self.n_nodes // 10_000)  # so many rows tell the scale
+        rows = self.feature_rows[np.arange(0, self.n_nodes, step)]
+        values = rows.data if sp.issparse(rows) else np.asarray(rows)
+        squares = np.square(values[values != 0], dtype=np.float64)
+        return float(np.sqrt(squares.mean())) if squares.size else 1.0
+
+    @cached_property
     def fingerprint(self):
         """A digest of the edges, by which a graph without features is recognised."""
         digest = hashlib.sha256()

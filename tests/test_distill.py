@@ -19,7 +19,7 @@ from sklearn_ltd._distill import (
     step_scale,
 )
 from sklearn_ltd._tensors import EdgeTensors, GraphTensors
-from sklearn_ltd._train import predict_logits
+from sklearn_ltd._train import predict_logits, trainable
 from sklearn_ltd.datasets import make_attributed_sbm
 
 N, D, C = 14, 5, 3
@@ -121,7 +121,9 @@ def test_hypergradient_equals_finite_differences(graph, backbone, dropout, optim
     after = dict(step.module.named_parameters())
     held = [
         (scale, after[k].detach() - state[k] + scale * gradient.detach())
-        for k, scale, gradient in zip(state, step_scale(step.optimizer), gradients)
+        for k, scale, gradient in zip(
+            state, step_scale(step.optimizer, trainable(step.module)), gradients
+        )
     ]
     step.module.load_state_dict({**state, **buffers})
     for name, parameter in step.network.named_parameters():
@@ -177,7 +179,7 @@ def test_the_scale_of_a_step_times_the_mean_gradient_is_the_step(optimizer):
         moment = parameter.grad
         if optimizer == "adam":
             moment = steps.state[parameter]["exp_avg"] / (1 - steps.param_groups[0]["betas"][0])
-        (scale,) = step_scale(steps)
+        (scale,) = step_scale(steps, [parameter])
         torch.testing.assert_close(scale * moment, before - parameter.detach())
 
 
