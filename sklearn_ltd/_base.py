@@ -378,8 +378,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             n_iter_no_change=self.n_iter_no_change,
             first_epoch=first_epoch,
             tasks=tasks,
-            verbose=self.verbose if rank() == 0 else 0,
-            name=f"{type(self).__name__} {stage}",
+            verbose=self.verbose if rank() == 0 and stage == "fit" else 0,
+            name=type(self).__name__,
             checkpoint=checkpoint,
         )
 

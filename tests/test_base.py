@@ -480,6 +480,8 @@ def test_history_has_a_record_of_floats_per_epoch(make, graph, y):
 @pytest.mark.parametrize("backbone", ["gcn", "gat"])
 def test_early_stopping_restores_the_best_epoch(make, backbone, graph, y, role):
     params = {"backbone": backbone, "learning_rate": 0.3}
+    if make is ltd:
+        params["refit"] = False
     clf = make(**params, max_iter=15, n_iter_no_change=4).fit(graph, y, role=role)
     assert clf.best_iter_ < clf.n_iter_
     assert clf.n_iter_ == min(clf.best_iter_ + 4, 15)
@@ -492,7 +494,32 @@ def test_early_stopping_restores_the_best_epoch(make, backbone, graph, y, role):
     accuracy = clf.score(graph[role == "stop"], y[role == "stop"])
     assert best["stop_accuracy"] == pytest.approx(accuracy)
     counted = clf.history_[getattr(clf, "warmup_iter", 0) :]
-    assert accuracy == pytest.approx(max(record["stop_accuracy"] for record in counted))
+    assert best["stop_loss"] == min(record["stop_loss"] for record in counted)
+
+
+def test_the_last_fit_trains_on_all_labels_with_the_temperatures_and_epochs_found(graph, y, role):
+    first = ltd(refit=False).fit(graph, y, role=role)
+    again = ltd().fit(graph, y, role=role)
+    assert np.array_equal(again.temperatures_, first.temperatures_)
+    assert again.best_iter_ == first.best_iter_
+    assert again.history_ == first.history_
+    assert not np.array_equal(again.predict_proba(graph), first.predict_proba(graph))
+    wrong = y.copy()  # the label of a "stop" node matters to the last student only
+    node = np.flatnonzero(role == "stop")[0]
+    wrong[node] = (y[node] + 1) % 3
+    other = ltd(max_iter=1).fit(graph, wrong, role=role)
+    same = ltd(max_iter=1).fit(graph, y, role=role)
+    assert np.array_equal(other.temperatures_, same.temperatures_)
+    assert not np.array_equal(other.predict_proba(graph), same.predict_proba(graph))
+
+
+@both
+@pytest.mark.parametrize("backbone", ["gcn", "gat", "sage", "appnp", "sgc", "mlp"])
+def test_the_unit_of_the_features_does_not_matter(make, backbone, graph, y, role):
+    clf = make(backbone=backbone).fit(graph, y, role=role)
+    larger = make(backbone=backbone).fit(graph.with_features(graph.X * 1024), y, role=role)
+    proba = larger.predict_proba(graph.with_features(graph.X * 1024))
+    np.testing.assert_allclose(proba, clf.predict_proba(graph), rtol=1e-4, atol=1e-6)
 
 
 @both

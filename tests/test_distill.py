@@ -211,14 +211,16 @@ def test_soft_targets_turn_round_at_negative_temperatures_and_stay_finite_near_z
     torch.testing.assert_close(q[4], torch.full((3,), 1 / 3))
 
 
+@pytest.mark.parametrize("negative", [False, True])
 @pytest.mark.parametrize("features", [("logits",), ("norm",), ("entropy",), ("norm", "logits")])
-def test_temperatures_stay_in_their_range_and_use_the_chosen_features(features):
+def test_temperatures_stay_in_their_range_and_use_the_chosen_features(features, negative):
     torch.manual_seed(0)
-    network = TemperatureNetwork(3, features, scale=3.0).eval()
+    network = TemperatureNetwork(3, features, 3.0, negative).eval()
     logits, entropy = torch.randn(50, 3) * 100, torch.rand(50)
     tau = network(logits, entropy)
     assert tau.shape == (50,)
-    assert ((tau > -0.6) & (tau < 2.4)).all()
+    low, high = (-0.6, 2.4) if negative else (0.3, 7.5)
+    assert ((tau > low) & (tau < high)).all()
     changed = network(logits, entropy + torch.rand(50))
     assert torch.equal(tau, changed) == ("entropy" not in features)
 
