@@ -184,7 +184,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y = np.array(y.tolist()) if y.dtype == object else y
         return float(super().score(graph, y, sample_weight))
 
-    def to_module(self):
+    def to_module(self) -> torch.nn.Module:
         """The fitted network as a module of PyTorch Geometric's kind.
 
         A copy on the CPU in evaluation mode, called as

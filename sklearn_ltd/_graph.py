@@ -1,6 +1,7 @@
 """`Graph`: one whole attributed graph and a selection of its nodes."""
 
 from collections.abc import Iterable
+from os import PathLike
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -140,7 +141,7 @@ class Graph:
         """
         return cls(**_convert.from_pyg(data))
 
-    def save(self, folder):
+    def save(self, folder: str | PathLike[str]) -> None:
         """Write the whole graph to a folder, from which `open` reads it without loading it.
 
         The pieces are plain ``.npy`` files beside a small ``graph.json``, which is replaced last:
@@ -173,7 +174,7 @@ class Graph:
         save_folder(self._whole, folder)
 
     @classmethod
-    def open(cls, folder, mmap=True):
+    def open(cls, folder: str | PathLike[str], mmap: bool = True) -> Self:
         """Open a graph that `save` has written.
 
         Parameters

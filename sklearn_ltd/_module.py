@@ -66,7 +66,7 @@ class _Messages(MessagePassing):
 
 
 class _Edges:
-    """What backbones read of a `GraphTensors`, differentiable in features and weights.
+    """What backbones read of a `GraphTensors` and its edges, differentiable in x and weights.
 
     Parameters
     ----------
@@ -76,6 +76,7 @@ class _Edges:
     """
 
     def __init__(self, x, edge_index, edge_weight, messages):
+        self.edges = self
         self.x = self.dense_x = x
         self.n_nodes = len(x)
         self.edge_index = edge_index
@@ -93,9 +94,10 @@ class _Edges:
         totals = scatter(self.edge_weight, targets, dim_size=self.n_nodes)
         return _Product(self.edge_index, self.edge_weight / totals[targets], self.messages)
 
-    def attention_pattern(self, heads):
+    @property
+    def attention_pattern(self):
         edge_index, _ = add_remaining_self_loops(self.edge_index, num_nodes=self.n_nodes)
-        return _Attention(edge_index, heads, self.messages)
+        return _Attention(edge_index, self.messages)
 
 
 class _Product:
@@ -107,18 +109,15 @@ class _Product:
 
 
 class _Attention:
-    """`EdgePattern` with node values of shape (n * heads,) and edge values (n_edges, heads)."""
+    """Stands in for `EdgePattern`."""
 
-    def __init__(self, edge_index, heads, messages):
-        self.edge_index, self.heads, self.messages = edge_index, heads, messages
+    def __init__(self, edge_index, messages):
+        self.edge_index, self.messages = edge_index, messages
 
     def softmax(self, target_scores, source_scores, slope):
         sources, targets = self.edge_index
-        target_scores = target_scores.view(-1, self.heads)
-        scores = target_scores[targets] + source_scores.view(-1, self.heads)[sources]
-        scores = nn.functional.leaky_relu(scores, slope)
+        scores = nn.functional.leaky_relu(target_scores[targets] + source_scores[sources], slope)
         return softmax(scores, targets, num_nodes=len(target_scores))
 
     def weighted_sum(self, weights, x):
-        x = x.view(-1, self.heads, x.shape[-1])
-        return next(self.messages)(self.edge_index, x, weights).flatten(0, 1)
+        return next(self.messages)(self.edge_index, x, weights)

@@ -44,7 +44,7 @@ class PlainStep:
         Of the module.
     """
 
-    changing = ("module", "optimizer")  # what an epoch changes, for checkpoints
+    changing: tuple[str, ...] = ("module", "optimizer")  # what an epoch changes, for checkpoints
 
     def __init__(self, module, graph, loss, optimizer):
         self.module = module
