@@ -9,7 +9,7 @@ features      LTD with all inputs of the temperature network (the paper's V0), a
 pairs         every teacher with every student; test accuracy of both.
 labels        5 to 50 labels per class for the hard labels, and as many for the temperatures.
 lambda        label_weight from 0.1 to 200.
-temperatures  at the test nodes: Pearson correlation of learned and initial temperatures; rank
+temperatures  in the paper's range, at the test nodes: Pearson correlation of learned and initial temperatures; rank
               correlation, over the classes, of mean temperature and confusion; rank correlation
               of temperature and norm of the student's logits; odds ratio of a wrong teacher for
               negative against other temperatures.
@@ -57,7 +57,7 @@ SETTINGS = {
         for name, options in {"LTD": {}, "temperature 1": {"temperature": 1.0}}.items()
     },
     "lambda": {f"{weight:g}": {"label_weight": weight} for weight in (0.1, 1, 10, 50, 100, 200)},
-    "temperatures": {"default": {}},
+    "temperatures": {"the paper's range": {"negative_temperatures": True}},
 }
 KEY = ["question", "graph", "teacher", "student", "setting", "split"]
 FIELDS = [*KEY, "quantity", "value"]
