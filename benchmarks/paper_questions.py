@@ -9,10 +9,10 @@ features      LTD with all inputs of the temperature network (the paper's V0), a
 pairs         every teacher with every student; test accuracy of both.
 labels        5 to 50 labels per class for the hard labels, and as many for the temperatures.
 lambda        label_weight from 0.1 to 200.
-temperatures  in the paper's range, at the test nodes: Pearson correlation of learned and initial temperatures; rank
-              correlation, over the classes, of mean temperature and confusion; rank correlation
-              of temperature and norm of the student's logits; odds ratio of a wrong teacher for
-              negative against other temperatures.
+temperatures  in the paper's range, at the test nodes: Pearson correlation of learned and initial
+              temperatures; rank correlation, over the classes, of mean temperature and confusion;
+              rank correlation of temperature and norm of the student's logits; odds ratio of a
+              wrong teacher for negative against other temperatures.
 
 Every quantity is a row of a CSV file; settings that are there are skipped, so that an interrupted
 job goes on.  A Markdown section is printed at the end.  All of it, and each question by itself:
@@ -57,7 +57,7 @@ SETTINGS = {
         for name, options in {"LTD": {}, "temperature 1": {"temperature": 1.0}}.items()
     },
     "lambda": {f"{weight:g}": {"label_weight": weight} for weight in (0.1, 1, 10, 50, 100, 200)},
-    "temperatures": {"the paper's range": {"negative_temperatures": True}},
+    "temperatures": {"the paper's range": {"negative_temperatures": True, "refit": False}},
 }
 KEY = ["question", "graph", "teacher", "student", "setting", "split"]
 FIELDS = [*KEY, "quantity", "value"]

@@ -351,14 +351,14 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.history_ = run.history
         self.n_iter_ = len(run.history)
         self.best_iter_ = run.best_epoch + 1
-        self._keep(step.module, graph)
+        self.state_ = module_state(step.module)
         return not run.interrupted
 
-    def _run_again(self, step, graph, labels, device):
-        """Run as many epochs as the first time gave the best; keep the module if all succeed."""
-        run = self._run_epochs(step, graph, labels, device, stage="refit", max_iter=self.best_iter_)
-        if len(run.history) == self.best_iter_:
-            self._keep(step.module, graph)
+    def _run_again(self, step, graph, labels, device, n_epochs):
+        """Run so many epochs, without being judged; keep the module if all succeed."""
+        run = self._run_epochs(step, graph, labels, device, stage="refit", max_iter=n_epochs)
+        if len(run.history) == n_epochs:
+            self.state_ = module_state(step.module)
 
     def _run_epochs(
         self, step, graph, labels, device, *, stage, max_iter, first_epoch=0, tasks=None
@@ -379,15 +379,14 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             first_epoch=first_epoch,
             tasks=tasks,
             verbose=self.verbose if rank() == 0 and stage == "fit" else 0,
-            name=type(self).__name__,
+            name=type(self).__name__ + (" refit" if stage == "refit" else ""),
             checkpoint=checkpoint,
         )
 
-    def _keep(self, module, graph):
-        """Store the trained parameters and what they predict for the training graph."""
-        self.__dict__.pop("_module", None)
-        self.state_ = module_state(module)
+    def _transduce(self, graph):
+        """What the fitted network predicts for the training graph."""
         self.transduction_ = self.classes_[self._logits(graph.whole).argmax(axis=1)]
+        return self
 
     def _sampled_step(self, module, graph, batches, optimizer, labels):
         return SampledStep(

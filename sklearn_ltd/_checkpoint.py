@@ -81,7 +81,16 @@ class Checkpoint:
         self.written = time.monotonic()
 
 
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+)
 
 
 def _write(file, state):

@@ -132,7 +132,7 @@ def training_curves(axes, history, best_iter):
         if len(ax.get_legend_handles_labels()[0]):
             ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         _tidy(ax)
-    axes[0].set_title(f"kept: epoch {best_iter} of {len(history)} (dotted)")
+    axes[0].set_title(f"best: epoch {best_iter} of {len(history)} (dotted)")
     axes[-1].set_xlabel("epoch")
 
 

@@ -62,7 +62,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         Fraction of the labels that stop the training, drawn by class where no `role` is
         given.  Every class keeps at least one label to train on.  0 runs all epochs.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, as in scikit-learn.
+        Weights of the classes in the loss, as in scikit-learn; the epoch is chosen without.
     batch_size : int, default=None
         Train on mini-batches of so many labelled nodes with sampled neighbours, and predict
         chunk by chunk, so that a graph which is too large for the memory, or lies on disk
@@ -74,7 +74,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
     checkpoint_dir : str or path, default=None
         A folder of this fit's own, where it is saved about twice a minute.  The same fit, called
         again after it was interrupted, goes on from there and ends with the same numbers; once
-        finished it gives the model without training.  Needs a `random_state`.
+        finished it gives the model without training.  An interruption then raises.  Needs a
+        `random_state`.
     device : str, default="auto"
         "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     random_state : int, RandomState instance or None, default=None
@@ -210,7 +211,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
                 large = LargeGraph(graph, device)
                 step = self._sampled_step(module, large, batches, optimizer, labels)
             self._run(step, graph, labels, device)
-        return self
+        return self._transduce(graph)
 
 
 def _labeled_batches(nodes, codes, weights, batch_size, rng):

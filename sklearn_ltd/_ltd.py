@@ -83,14 +83,14 @@ class LTDNodeClassifier(BaseNodeClassifier):
     learning_rate : float, default=0.01
         Step size of Adam for the student (the paper's alpha).
     weight_decay : float, default=0.02
-        L2 penalty of the student; a student that is held back repeats fewer of its teacher's
-        mistakes.
+        L2 penalty of the student and of the default teacher; a student that is held back
+        repeats fewer of its teacher's mistakes.
     max_iter : int, default=300
         Epochs of the student at most.
     n_iter_no_change : int, default=50
         Stop after so many epochs without a better one on the "stop" nodes.
     warmup_iter : int, default=20
-        Epochs before the temperatures begin to learn; the kept epoch is a later one.
+        Epochs before the temperatures begin to learn; the best epoch is a later one.
     label_weight : float, default=1.0
         Weight of the hard labels in the student's loss (lambda); both terms are means.
     temperature_scale : float, default=1.0
@@ -113,10 +113,11 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Fraction of the labels that stop the training.
     refit : bool, default=True
         Train a new student at the end, on all labels whatever their role, with the temperatures
-        of the best epoch and for as many epochs as it took; callbacks and `history_` are not
+        of the best epoch and for as many steps as it took; callbacks and `history_` are not
         told of these.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the losses on labels, as in scikit-learn.
+        Weights of the classes in the losses that are trained on, as in scikit-learn; the epoch is
+        chosen without.
     batch_size : int, default=None
         Train on mini-batches, see `GNNNodeClassifier`.  Each has, besides "train" nodes, as many
         drawn from the whole graph, at which the teacher is imitated.  Needs ``scalable=True`` or
@@ -126,7 +127,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
     checkpoint_dir : str or path, default=None
         A folder of this fit's own, where it is saved about twice a minute.  The same fit, called
         again after it was interrupted, goes on from there and ends with the same numbers; once
-        finished it gives the model without training.  Needs a `random_state`.
+        finished it gives the model without training.  An interruption then raises.  Needs a
+        `random_state`.
     device : str, default="auto"
         "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     random_state : int, RandomState instance or None, default=None
@@ -151,7 +153,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
     transduction_ : ndarray of shape (n,)
         The student's labels of all nodes of the training graph.
     n_iter_, best_iter_ : int
-        Epochs run, and the epoch, from 1, whose parameters were kept.
+        Epochs run, and the best one, from 1: its temperatures were kept and, without `refit`,
+        its parameters.
     history_ : list of dict of float
         For every epoch the losses, accuracy and loss on the stop nodes, and mean and quantiles
         of the temperatures as the epoch used them, under their network's dropout.
@@ -325,7 +328,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
             finished = distil(graph, labels, teacher_logits, device)
             if finished and self.refit:
                 self._distil_again(graph, labels, teacher_logits, device)
-        return self
+        return self._transduce(graph)
 
     @property
     def _learns(self):
@@ -379,9 +382,16 @@ class LTDNodeClassifier(BaseNodeClassifier):
         """Train a new student on all labels, with the temperatures and epochs found."""
         temperatures = torch.from_numpy(self.temperatures_).to(device)
         targets = soft_targets(teacher_logits, temperatures)
+        n_steps = self.best_iter_ * self._n_batches(labels)
         labels = labels.all_as("train")
         step = self._fixed_step(graph, labels, self._tensors(graph, device), targets)
-        self._run_again(step, graph, labels, device)
+        n_epochs = max(1, round(n_steps / self._n_batches(labels)))
+        self._run_again(step, graph, labels, device, n_epochs)
+
+    def _n_batches(self, labels):
+        """Steps of an epoch."""
+        n_train = len(labels.nodes["train"])
+        return 1 if self.batch_size is None else -(-n_train // self.batch_size)
 
     def _tensors(self, graph, device):
         return (

@@ -167,7 +167,7 @@ class StoredWhole(Whole):
     def X(self):
         if "X_indices" in self.arrays:
             return self._checked("X", self.n_features)
-        return self.arrays.get("X")
+        return check_features(self.arrays.get("X"), self.n_nodes)[0]
 
     @cached_property
     def incoming(self):
@@ -187,7 +187,7 @@ class StoredWhole(Whole):
     def feature_rows(self):
         if "X_indices" in self.arrays:
             return self._rows("X", self.n_features)
-        return super().feature_rows
+        return self.arrays["X"] if self.has_features else super().feature_rows
 
     def _rows(self, name, n_columns):
         return Rows(*(self.arrays[f"{name}_{piece}"] for piece in _CSR), n_columns)

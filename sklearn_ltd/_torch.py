@@ -165,10 +165,12 @@ def dropout(x, p, training):
     """
     if not training or p == 0 or x.device.type != "cpu":
         return torch.nn.functional.dropout(x, p, training)
+    n_kept = max(1, round((1 - p) * 2**16))
+    if n_kept == 2**16:
+        return x
     n_words = -(-x.numel() // 4)
     words = torch.empty(n_words, dtype=torch.int64).random_(-(2**63), None)
     levels = words.view(torch.int16)[: x.numel()].view(x.shape)
-    n_kept = max(1, round((1 - p) * 2**16))
     return x * (levels < n_kept - 2**15).to(x.dtype).mul_(2**16 / n_kept)
 
 

@@ -1,6 +1,7 @@
 """The epoch loop: early stopping, history, and what is kept when a run goes wrong."""
 
 import math
+import sys
 import warnings
 
 import torch
@@ -114,8 +115,8 @@ def run_epochs(
     Warns
     -----
     ConvergenceWarning
-        If the numbers become infinite, the loss has grown tenfold, or the run is interrupted;
-        the best epoch is kept.
+        If the numbers become infinite, the loss has grown tenfold, or a run without checkpoints
+        is interrupted; the best epoch is kept.
 
     Raises
     ------
@@ -145,7 +146,8 @@ def run_epochs(
             run.save_if_due()
         run.finish()
     except KeyboardInterrupt:
-        if run.kept is None or n_ranks() > 1:  # other ranks may be in another epoch
+        # Other ranks may be in another epoch; and a fit with checkpoints is resumed.
+        if run.kept is None or n_ranks() > 1 or checkpoint is not None:
             raise
         run.interrupted = True
         _warn(name, f"interrupted in epoch {len(run.history) + 1}")
@@ -247,4 +249,12 @@ def _evaluate(losses, logits, stop_nodes, stop_y):
 
 def _warn(name, what):
     message = f"{name}: {what}; the best epoch so far is kept."
-    warnings.warn(message, ConvergenceWarning, stacklevel=7)
+    warnings.warn(message, ConvergenceWarning, stacklevel=_level_of_the_caller())
+
+
+def _level_of_the_caller():
+    """The `stacklevel` of the first frame outside scikit-learn and this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals["__name__"].startswith("sklearn"):
+        frame, level = frame.f_back, level + 1
+    return level - 1

@@ -33,7 +33,8 @@ class TemperatureDisplay:
         The other quantity, see `kind`.
     kind : {"class", "norm", "entropy", "initial", "teacher"}, default="class"
         - "class": labels; a box for each class.
-        - "norm": ``||z_v||_2``, the norms of the student's logits.
+        - "norm": ``||z_v||_2``, the norms of the student's logits; with ``refit=False`` of the
+          one that the temperatures were learned with.
         - "entropy": ``H_v``, the entropies of the teacher's mean prediction over the neighbours.
         - "initial": the temperatures before the first epoch.
         - "teacher": whether the teacher is wrong; nodes with a negative temperature against
@@ -141,7 +142,7 @@ class TemperatureDisplay:
 
 
 class TrainingCurveDisplay:
-    """Losses, accuracy and temperatures of every epoch; the kept epoch is marked.
+    """Losses, accuracy and temperatures of every epoch; the best epoch is marked.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ class TrainingCurveDisplay:
 
     See Also
     --------
-    TemperatureDisplay : The temperatures of the kept epoch.
+    TemperatureDisplay : The temperatures of the best epoch.
 
     Examples
     --------
@@ -261,7 +262,8 @@ class NodeMapDisplay:
         Parameters
         ----------
         estimator : GNNNodeClassifier or LTDNodeClassifier
-            Fitted.  Temperatures are shown where the graph is that of `fit`.
+            Fitted.  Temperatures are shown where the graph is that of `fit`, that is,
+            where it has as many nodes.
         graph : Graph or anything `as_graph` accepts
         y : array-like of shape (n_selected,), or dict or Series keyed by node name, default=None
             Classes to show; nodes without one are left out.  The predicted ones if not given.
