@@ -167,7 +167,8 @@ class StoredWhole(Whole):
     def X(self):
         if "X_indices" in self.arrays:
             return self._checked("X", self.n_features)
-        return check_features(self.arrays.get("X"), self.n_nodes)[0]
+        check_features(self.arrays.get("X"), self.n_nodes)
+        return self.arrays.get("X")
 
     @cached_property
     def incoming(self):

@@ -254,7 +254,7 @@ def _warn(name, what):
 
 def _level_of_the_caller():
     """The `stacklevel` of the first frame outside scikit-learn and this package."""
-    frame, level = sys._getframe(1), 1
+    frame, level = sys._getframe(1), 1  # `_warn`, whose stacklevel is 1
     while frame.f_back and frame.f_globals["__name__"].startswith("sklearn"):
         frame, level = frame.f_back, level + 1
-    return level - 1
+    return level

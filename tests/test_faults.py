@@ -131,8 +131,11 @@ def test_a_divergent_run_is_never_silent(backbone, params, learning_rate, graph,
 
 
 def test_a_run_whose_loss_has_grown_says_so(graph, y):
-    with pytest.warns(ConvergenceWarning, match=r"loss has grown .* lower learning_rate; the best"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"loss has grown .* lower learning_rate; the best"
+    ) as w:
         GNNNodeClassifier(**SETTINGS).set_params(learning_rate=1e6).fit(graph, y)
+    assert w[0].filename == __file__  # the user's line
 
 
 @pytest.mark.parametrize("make", [GNNNodeClassifier, ltd])

@@ -192,6 +192,15 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("batch_size", [4, None])
+def test_dense_features_are_checked_where_they_are_used(tmp_path, batch_size):
+    make_graph().save(tmp_path)
+    change(tmp_path, "X", spoil(slice(None), np.nan))
+    clf = GNNNodeClassifier(batch_size=batch_size, max_iter=2, random_state=0)
+    with pytest.raises(ValueError, match="NaN"):
+        clf.fit(Graph.open(tmp_path), np.arange(N) % 2)
+
+
+@pytest.mark.parametrize("batch_size", [4, None])
 @pytest.mark.parametrize("content", CONTENTS)
 def test_damaged_contents_are_found_before_they_are_used(tmp_path, content, batch_size):
     make_graph(features="csr").save(tmp_path)

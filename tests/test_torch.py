@@ -17,6 +17,10 @@ def test_dropout_keeps_a_share_of_the_entries_and_the_mean(p):
     assert kept.double().mean(0).std() < 0.05  # no column is favoured
 
 
+def test_dropout_that_drops_less_than_its_grain_drops_nothing():
+    assert torch.equal(dropout(torch.ones(1000), 1e-6, training=True), torch.ones(1000))
+
+
 def test_dropout_is_seeded_and_acts_in_training_only():
     x = torch.randn(50, 7)
     assert dropout(x, 0.5, training=False) is x
