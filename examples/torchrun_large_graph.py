@@ -5,7 +5,7 @@ One large graph on several processes
 Every process maps the same graph from disk and trains on its share of each mini-batch; the
 gradients are averaged, so that all of them end with the same model::
 
-    torchrun --nproc-per-node 2 examples/torchrun_large_graph.py --folder /tmp/graph
+    torchrun --nproc-per-node 2 examples/torchrun_large_graph.py --folder graph
 
 The same script run by ``python`` trains in one process.  It resumes from its checkpoint when it
 is started again after an interruption.

@@ -59,6 +59,9 @@ class _Staged(_Backbone):
     stage.
     """
 
+    def feature_weights(self):
+        return _linear_weights(self.layers[0])
+
     def hidden_stages(self):
         """The stages that make the last hidden layer."""
         return self.stages()[:-1]
@@ -89,9 +92,6 @@ class _Stack(_Staged):
         *hidden, last = self.layers
         stages = [partial(self._hidden, layer) for layer in hidden] + [last]
         return [(self.layer_hops, stage) for stage in stages]
-
-    def feature_weights(self):
-        return _linear_weights(self.layers[0])
 
     def _hidden(self, layer, h, graph):
         return dropout(layer(h, graph).relu(), self.dropout, self.training)
@@ -264,9 +264,6 @@ class GAT(_Staged):
         *hidden, last = self.layers
         stages = [partial(self._hidden, layer) for layer in hidden]
         return [(1, stage) for stage in [*stages, partial(self._layer, last)]]
-
-    def feature_weights(self):
-        return _linear_weights(self.layers[0])
 
     def _layer(self, layer, h, graph):
         return layer(_dropout(h, self.dropout, self.training), graph)

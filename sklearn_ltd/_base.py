@@ -35,7 +35,7 @@ from ._torch import (
     prediction_device,
     seeded,
 )
-from ._train import run_epochs, trainable
+from ._train import PlainStep, run_epochs, trainable
 from ._typing import FloatArray, GraphLike, Labels
 
 
@@ -388,10 +388,20 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.transduction_ = self.classes_[self._logits(graph.whole).argmax(axis=1)]
         return self
 
-    def _sampled_step(self, module, graph, batches, optimizer, labels):
+    def _tensors(self, graph, device):
+        """The graph as the steps read it: as a whole, or piece by piece."""
+        if self.batch_size is None:
+            return graph_tensors(graph, device)
+        return LargeGraph(graph, device)
+
+    def _make_step(self, graph, labels, tensors, device, *, loss, batches):
+        """An epoch of training: one step on `loss`, or one on each of `batches`."""
+        module, optimizer = self._make_network(graph, device)
+        if self.batch_size is None:
+            return PlainStep(module, tensors, loss, optimizer)
         return SampledStep(
             module,
-            graph,
+            tensors,
             batches,
             optimizer,
             stop_nodes=labels.nodes["stop"],
@@ -412,8 +422,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "random_state": str(torch.initial_seed()),
             "initial parameters": digest(*module_state(step.module).values()),
             "device": device.type,
-            "edges": digest(*graph._whole.edge_arrays),
-            "features": digest(*graph._whole.feature_arrays),
+            "edges": graph._whole.fingerprint,
+            "features": graph._whole.feature_fingerprint,
             "labels": digest(labels.codes, self.classes_, *roles),
         }
 
@@ -450,6 +460,6 @@ def graph_tensors(graph, device):
     whole, key = graph._whole, str(device)
     if key not in whole.cache:
         if key not in whole.edge_cache:
-            whole.edge_cache[key] = EdgeTensors(graph.adjacency, device)
+            whole.edge_cache[key] = EdgeTensors(whole.incoming.T, device)
         whole.cache[key] = GraphTensors(whole.edge_cache[key], graph.features)
     return whole.cache[key]

@@ -1,5 +1,7 @@
 """What a `Graph` is made of, checked; the errors tell what to pass instead."""
 
+import sys
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import check_array
@@ -140,3 +142,11 @@ def check_features_match(estimator, graph, structural=False):
             "The feature names should match those that were passed during fit, got "
             f"{list(found[:5])} for {list(names[:5])}. Reorder the columns."
         )
+
+
+def users_level():
+    """The `stacklevel` at which a warning of the calling function points to the user's line."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals["__name__"].split(".")[0] in ("sklearn", "sklearn_ltd"):
+        frame, level = frame.f_back, level + 1
+    return level

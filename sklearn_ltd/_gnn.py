@@ -14,10 +14,9 @@ from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 
-from ._base import BaseNodeClassifier, graph_tensors
-from ._sampling import LargeGraph, shuffled
+from ._base import BaseNodeClassifier
+from ._sampling import shuffled
 from ._torch import few_threads, memory_advice, resolve_device, seeded
-from ._train import PlainStep
 from ._typing import Backbone, ClassWeight, GraphLike, Labels, RandomState, typed
 
 NETWORK_CONSTRAINTS = {
@@ -196,20 +195,16 @@ class GNNNodeClassifier(BaseNodeClassifier):
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
         device = resolve_device(self.device)
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
-            module, optimizer = self._make_network(graph, device)
             nodes, codes = labels.tensors("train", "temperature", device=device)
             weights = class_weights(self.class_weight, self.classes_, codes, device)
-            if self.batch_size is None:
-                step = PlainStep(
-                    module,
-                    graph_tensors(graph, device),
-                    lambda logits: F.cross_entropy(logits[nodes], codes, weights),
-                    optimizer,
-                )
-            else:
-                batches = partial(_labeled_batches, nodes, codes, weights)
-                large = LargeGraph(graph, device)
-                step = self._sampled_step(module, large, batches, optimizer, labels)
+            step = self._make_step(
+                graph,
+                labels,
+                self._tensors(graph, device),
+                device,
+                loss=lambda logits: F.cross_entropy(logits[nodes], codes, weights),
+                batches=partial(_labeled_batches, nodes, codes, weights),
+            )
             self._run(step, graph, labels, device)
         return self._transduce(graph)
 

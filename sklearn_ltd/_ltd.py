@@ -28,10 +28,8 @@ from ._distill import (
     soft_targets,
 )
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, class_weights
-from ._sampling import LargeGraph
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
-from ._train import PlainStep
 from ._typing import (
     Backbone,
     ClassWeight,
@@ -393,20 +391,12 @@ class LTDNodeClassifier(BaseNodeClassifier):
         n_train = len(labels.nodes["train"])
         return 1 if self.batch_size is None else -(-n_train // self.batch_size)
 
-    def _tensors(self, graph, device):
-        return (
-            graph_tensors(graph, device) if self.batch_size is None else LargeGraph(graph, device)
-        )
-
     def _fixed_step(self, graph, labels, tensors, targets):
         """One epoch of distillation from soft targets that stay as they are."""
         device = targets.device
         loss = partial(self._make_loss(labels, device), targets=targets)
-        module, optimizer = self._make_network(graph, device)
-        if self.batch_size is None:
-            return PlainStep(module, tensors, loss, optimizer)
         batches = partial(distillation_batches, loss)
-        return self._sampled_step(module, tensors, batches, optimizer, labels)
+        return self._make_step(graph, labels, tensors, device, loss=loss, batches=batches)
 
     def _distil_learning(self, graph, labels, teacher_logits, device):
         """Train student and temperature network."""

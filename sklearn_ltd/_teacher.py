@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._backbones import BACKBONES, EdgeIndexModule
 from ._base import BaseNodeClassifier, graph_tensors
+from ._checks import users_level
 
 _SMALLEST_PROBABILITY = 1e-9
 
@@ -63,7 +64,7 @@ def _warn_of_leak(what):
         "those held out in cross-validation, the scores are too good. An unfitted estimator is "
         "trained on the labels of each fit only.",
         UserWarning,
-        stacklevel=6,
+        stacklevel=users_level(),
     )
 
 

@@ -1,13 +1,13 @@
 """The epoch loop: early stopping, history, and what is kept when a run goes wrong."""
 
 import math
-import sys
 import warnings
 
 import torch
 import torch.nn.functional as F
 from sklearn.exceptions import ConvergenceWarning
 
+from ._checks import users_level
 from ._distributed import n_ranks
 from ._torch import generator_states, set_generator_states
 
@@ -249,12 +249,4 @@ def _evaluate(losses, logits, stop_nodes, stop_y):
 
 def _warn(name, what):
     message = f"{name}: {what}; the best epoch so far is kept."
-    warnings.warn(message, ConvergenceWarning, stacklevel=_level_of_the_caller())
-
-
-def _level_of_the_caller():
-    """The `stacklevel` of the first frame outside scikit-learn and this package."""
-    frame, level = sys._getframe(1), 1  # `_warn`, whose stacklevel is 1
-    while frame.f_back and frame.f_globals["__name__"].startswith("sklearn"):
-        frame, level = frame.f_back, level + 1
-    return level
+    warnings.warn(message, ConvergenceWarning, stacklevel=users_level())

@@ -146,10 +146,12 @@ class Whole:
     @cached_property
     def fingerprint(self):
         """A digest of the edges, by which a graph without features is recognised."""
-        digest = hashlib.sha256()
-        for piece in self.edge_arrays:
-            digest.update(np.ascontiguousarray(piece).view(np.uint8))
-        return digest.hexdigest()
+        return _digest(self.edge_arrays)
+
+    @cached_property
+    def feature_fingerprint(self):
+        """A digest of the features."""
+        return _digest(self.feature_arrays)
 
 
 def arrays_of(matrix):
@@ -157,6 +159,13 @@ def arrays_of(matrix):
     if sp.issparse(matrix):
         return matrix.indptr, matrix.indices, matrix.data
     return () if matrix is None else (matrix,)
+
+
+def _digest(arrays):
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).view(np.uint8))
+    return digest.hexdigest()
 
 
 def same_entries(a, b):

@@ -14,7 +14,7 @@ from sklearn_ltd.inspection import NodeMapDisplay, TemperatureDisplay, TrainingC
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+plt = pytest.importorskip("matplotlib.pyplot")
 
 KINDS = ["class", "norm", "entropy", "initial", "teacher"]
 
