@@ -67,6 +67,11 @@ def distillation_loss(logits, targets, train_nodes, train_y, label_weight, class
     return soft_loss + label_weight * hard_loss
 
 
+def evaluation_loss(logits, nodes, y, class_weight=None):
+    """``mean_{v in V_E} CE(y_v, p_v)``, by which the temperatures are judged."""
+    return F.cross_entropy(logits[nodes], y, class_weight)
+
+
 def distillation_batches(loss, batch_size, rng):
     """Mini-batches of distillation with fixed temperatures, see `SampledStep`.
 
@@ -234,7 +239,7 @@ class LearnedDistillation:
         self.n_epochs += 1
         with torch.set_grad_enabled(learning):
             temperatures = self.network(self.logits, self.entropy)
-            targets = soft_targets(self.teacher_logits, temperatures)
+            targets = self._targets(temperatures)
         loss, gradients, leaf = self._distil(targets, learning)
         if learning:
             logits, evaluation = self._learn(targets, gradients, leaf)
@@ -245,6 +250,9 @@ class LearnedDistillation:
         losses = {"loss": loss, "evaluation_loss": evaluation}
         losses |= _summary(temperatures.detach())
         return {name: value.detach() for name, value in losses.items()}, self.logits
+
+    def _targets(self, temperatures):
+        return soft_targets(self.teacher_logits, temperatures)
 
     def _distil(self, targets, learning):
         """One step of the student; the gradient keeps its graph if it is to be learned from.

@@ -1,6 +1,6 @@
 """Labels of nodes: which are known, what they are, and which role each of them plays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,10 +20,13 @@ class Labels:
         Class codes; -1 for every node that has no role: its label is not read.
     nodes : dict of str to ndarray
         Role ("train", "temperature", "stop") to the sorted positions of its nodes.
+    class_weights : ndarray of shape (n_classes,) or None
+        How much a label of each class counts in the losses, where they differ.
     """
 
     codes: np.ndarray
     nodes: dict
+    class_weights: np.ndarray | None = None
 
     def positions(self, *roles):
         """Sorted positions of the nodes with one of the roles."""
@@ -36,9 +39,14 @@ class Labels:
 
     def all_as(self, role):
         """The same labels with one role for all of them."""
-        return Labels(
-            self.codes, {name: np.empty(0, int) for name in ROLES} | {role: self.positions(*ROLES)}
-        )
+        nodes = {name: np.empty(0, int) for name in ROLES} | {role: self.positions(*ROLES)}
+        return replace(self, nodes=nodes)
+
+    def weights(self, device):
+        """`class_weights` as a tensor, or None."""
+        if self.class_weights is None:
+            return None
+        return torch.tensor(self.class_weights, dtype=torch.float32, device=device)
 
     @property
     def roles(self):

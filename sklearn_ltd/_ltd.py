@@ -1,6 +1,7 @@
 """`LTDNodeClassifier`: a student that is distilled with temperatures per node."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -9,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from scipy.special import softmax
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
@@ -24,10 +24,12 @@ from ._distill import (
     TemperatureNetwork,
     distillation_batches,
     distillation_loss,
+    evaluation_loss,
     heuristic_temperatures,
     soft_targets,
 )
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, class_weights
+from ._prior import calibrate, class_ratio
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
 from ._typing import (
@@ -113,6 +115,13 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Train a new student at the end, on all labels whatever their role, with the temperatures
         of the best epoch and for as many steps as it took; callbacks and `history_` are not
         told of these.
+    adapt_teacher : bool, default=True
+        Calibrate the teacher on the "stop" labels; then, unless `class_weight` is set, correct its
+        probabilities and weight the labels by how much more frequent each class is in the graph,
+        by its predictions, than among the "train" and "temperature" labels, from which the
+        teacher is taken to have learned.  Where labels are drawn class by class this matters more
+        than anything else; set it to False for a teacher that has learned from labels with other
+        frequencies.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the losses that are trained on, as in scikit-learn; the epoch is
         chosen without.
@@ -196,6 +205,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
             "teacher": "no_validation",
             "scalable": ["boolean"],
             "refit": ["boolean"],
+            "adapt_teacher": ["boolean"],
             "negative_temperatures": ["boolean"],
             "temperature": [Real, None],
             "warmup_iter": [Interval(Integral, 0, None, closed="left")],
@@ -232,6 +242,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         temperature_fraction: float = 0.4,
         validation_fraction: float = 0.2,
         refit: bool = True,
+        adapt_teacher: bool = True,
         class_weight: ClassWeight = None,
         batch_size: int | None = None,
         n_neighbors: int = 10,
@@ -261,6 +272,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.temperature_fraction = temperature_fraction
         self.validation_fraction = validation_fraction
         self.refit = refit
+        self.adapt_teacher = adapt_teacher
         self.class_weight = class_weight
         self.batch_size = batch_size
         self.n_neighbors = n_neighbors
@@ -320,6 +332,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
             self._make_teacher(), graph, labels, self.classes_, rng, device, self.checkpoint_dir
         )
         self.teacher_proba_ = softmax(logits, axis=1)
+        if self.adapt_teacher:
+            logits, labels = self._adapt(logits, labels)
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
             distil = self._distil_learning if self._learns else self._distil_fixed
             teacher_logits = torch.from_numpy(logits).to(device)
@@ -332,6 +346,16 @@ class LTDNodeClassifier(BaseNodeClassifier):
     def _learns(self):
         """Whether temperatures are learned, which needs labels to judge them."""
         return self.temperature is None and not self.scalable
+
+    def _adapt(self, logits, labels):
+        """The teacher's logits and the labels' weights for the graph's class frequencies."""
+        stop = labels.nodes["stop"]
+        logits = calibrate(logits, stop, labels.codes[stop])
+        if self.class_weight is not None:
+            return logits, labels
+        learned_from = labels.positions("train", "temperature")
+        ratio = class_ratio(logits, labels.codes[learned_from])
+        return logits + np.log(ratio).astype(logits.dtype), replace(labels, class_weights=ratio)
 
     def _check_labels_suffice(self, labels, drawn):
         counts = np.bincount(labels.codes[labels.codes >= 0])
@@ -408,7 +432,6 @@ class LTDNodeClassifier(BaseNodeClassifier):
             self.negative_temperatures,
         ).to(device)
         held_out, codes = labels.tensors("temperature", device=device)
-        weights = self._class_weights(labels, device)
         step = LearnedDistillation(
             module,
             graph_tensors(graph, device),
@@ -417,7 +440,12 @@ class LTDNodeClassifier(BaseNodeClassifier):
             optimizer,
             network=network,
             temperature_optimizer=self._temperature_optimizer(network),
-            evaluation_loss=lambda z: F.cross_entropy(z[held_out], codes, weights),
+            evaluation_loss=partial(
+                evaluation_loss,
+                nodes=held_out,
+                y=codes,
+                class_weight=self._class_weights(labels, device),
+            ),
             warmup_iter=self.warmup_iter,
         )
         self.initial_temperatures_ = to_numpy(step.temperatures)
@@ -437,6 +465,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         )
 
     def _class_weights(self, labels, device):
+        if self.class_weight is None:
+            return labels.weights(device)
         _, codes = labels.tensors("train", device=device)
         return class_weights(self.class_weight, self.classes_, codes, device)
 

@@ -74,6 +74,7 @@ def run_epochs(
     stop_nodes,
     stop_y,
     *,
+    class_weight=None,
     max_iter,
     n_iter_no_change,
     tasks,
@@ -94,6 +95,8 @@ def run_epochs(
         Returns a dict of losses and the logits of all nodes after the step; has `snapshot`
         and `restore`, and names what an epoch changes in `changing`.
     stop_nodes, stop_y : torch.Tensor of shape (n_stop,)
+    class_weight : torch.Tensor of shape (n_classes,) or None
+        Of the loss on the stop nodes.
     max_iter, n_iter_no_change : int
         Epochs at most, and epochs without a better one after which to stop.
     first_epoch : int
@@ -130,7 +133,7 @@ def run_epochs(
                 tasks.begin_epoch()
             losses, logits = step()
             asked_to_stop = tasks is not None and tasks.end_epoch()
-            record, finite = _evaluate(losses, logits, stop_nodes, stop_y)
+            record, finite = _evaluate(losses, logits, stop_nodes, stop_y, class_weight)
             if not finite:
                 if run.kept is not None:
                     _warn(name, f"the loss is no longer finite in epoch {epoch + 1}")
@@ -232,13 +235,13 @@ class _Run:
         set_generator_states(state["generators"], self.device)
 
 
-def _evaluate(losses, logits, stop_nodes, stop_y):
+def _evaluate(losses, logits, stop_nodes, stop_y, class_weight):
     """The epoch's record, brought to the CPU in one go, and whether all numbers are finite."""
     numbers = dict(losses)
     if len(stop_nodes):
         stop = logits[stop_nodes]
         numbers["stop_accuracy"] = (stop.argmax(1) == stop_y).to(logits.dtype).mean()
-        numbers["stop_loss"] = F.cross_entropy(stop, stop_y)
+        numbers["stop_loss"] = F.cross_entropy(stop, stop_y, class_weight)
     numbers["sum"] = logits.square().sum()  # norms and deviations have to be finite as well
     values = torch.stack([number.detach().to(logits.dtype) for number in numbers.values()])
     record = dict(zip(numbers, values.tolist()))
