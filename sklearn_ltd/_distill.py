@@ -318,7 +318,7 @@ def step_scale(optimizer, parameters):
             state = optimizer.state[parameter]
             beta1, beta2 = group["betas"]
             t = float(state["step"])
-            denominator = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt() + group["eps"]
+            denominator = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt_().add_(group["eps"])
             scales[parameter] = group["lr"] * (1 - beta1) / (1 - beta1**t) / denominator
     return [scales[parameter] for parameter in parameters]
 
