@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 
 from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier
@@ -119,9 +120,26 @@ def measure(task, n_nodes, epochs, folder):
 
 
 def save(n_nodes, folder):
-    data = generate(n_nodes, 32)
-    data.graph.save(folder)
-    np.save(folder.with_suffix(".y.npy"), data.y)
+    """Save a graph that is made piece by piece: neighbours at ten random distances both ways.
+
+    Nodes alternate between the classes, and eight of the distances stay within a class.
+    """
+    rng = np.random.RandomState(0)
+    n_nodes -= n_nodes % N_CLASSES
+    distances = rng.choice(np.arange(1, n_nodes // 2 // N_CLASSES), 10, replace=False) * N_CLASSES
+    distances[:2] += 1
+    distances = np.concatenate([distances, -distances])
+    y = np.arange(n_nodes) % N_CLASSES
+    centers = rng.standard_normal((N_CLASSES, 32))
+    indices = np.empty((n_nodes, len(distances)), np.int32)
+    X = np.empty((n_nodes, 32), np.float32)
+    for nodes in np.array_split(np.arange(n_nodes), 1 + n_nodes // 100_000):
+        indices[nodes] = np.sort((nodes[:, None] + distances) % n_nodes, axis=1)
+        X[nodes] = centers[y[nodes]] + 4 * rng.standard_normal((len(nodes), 32))
+    indptr = np.arange(0, indices.size + 1, len(distances))
+    ones = np.ones(indices.size, np.float32)
+    Graph(sp.csr_array((ones, indices.ravel(), indptr), shape=(n_nodes, n_nodes)), X).save(folder)
+    np.save(folder.with_suffix(".y.npy"), y)
 
 
 def in_a_process(*args):

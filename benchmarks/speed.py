@@ -12,8 +12,13 @@ its CPU time, so that other processes matter little.
     GNN         supervised training
     PyG         the same with torch_geometric.nn.models.GCN, edge_index and dense features
     products    the bare sparse products of the GNN epoch of a GCN
+    LTD products    those of its LTD epoch
 
-    python benchmarks/speed.py --data ../shared/data --graphs cora citeseer generated
+    python benchmarks/speed.py --data ../shared/data --graphs cora citeseer amazon_photo
+    python benchmarks/speed.py --graphs 10000 100000 300000 --backbones gcn \\
+        --contenders FT LTD scalable GNN products "LTD products"
+
+A number stands for a generated graph of so many nodes, ten times as many edges, 100 dense features.
 """
 
 import argparse
@@ -29,6 +34,7 @@ import torch
 import torch.nn.functional as F
 import torch_geometric.nn as pyg
 
+from sklearn_ltd._adam import Adam
 from sklearn_ltd._backbones import make_backbone
 from sklearn_ltd._distill import (
     TEMPERATURE_FEATURES,
@@ -45,7 +51,9 @@ from sklearn_ltd._train import PlainStep
 from sklearn_ltd.datasets import load_npz, make_attributed_sbm
 
 BACKBONES = ["gcn", "gat", "sage", "appnp", "sgc"]
-GRAPHS = ["cora", "citeseer", "amazon_photo", "amazon_computers", "generated"]
+GRAPHS = ["cora", "citeseer", "amazon_photo", "amazon_computers"]
+CONTENDERS = ["FT", "LTD", "scalable", "published", "GNN", "PyG", "products", "LTD products"]
+GCN_ONLY = CONTENDERS[-3:]
 FIELDS = ["graph", "backbone", "contender", "milliseconds", "repeats"]
 HIDDEN = 64
 
@@ -82,28 +90,30 @@ class Cell:
 
     def plain(self, loss):
         module = self.student()
-        return PlainStep(module, self.graph, loss, torch.optim.Adam(module.parameters(), 0.01))
+        return PlainStep(module, self.graph, loss, Adam(module.parameters(), 0.01))
 
     def fixed(self, temperatures):
         return self.plain(
             partial(self.loss, targets=soft_targets(self.teacher_logits, temperatures))
         )
 
-    def contenders(self):
-        """Name to a callable that runs one epoch."""
-        mean = self.graph.neighbor_mean
-        guessed = heuristic_temperatures(self.teacher_logits, mean, (1.0, 1.0, 1.0), 1.0)
-        steps = {
-            "FT": self.fixed(torch.ones(len(self.y))),
-            "LTD": self.learned(),
-            "scalable": self.fixed(guessed),
-            "published": self.published(),
-            "GNN": self.plain(lambda z: F.cross_entropy(z[self.nodes], self.y[self.nodes])),
+    def contender(self, name):
+        """A callable that runs one epoch."""
+        make = {
+            "FT": lambda: self.fixed(torch.ones(len(self.y))),
+            "LTD": self.learned,
+            "scalable": self.guessed,
+            "published": self.published,
+            "GNN": lambda: self.plain(lambda z: F.cross_entropy(z[self.nodes], self.y[self.nodes])),
+            "PyG": self.pyg_gcn,
+            "products": lambda: self.products(n_forward=2, n_backward=1),
+            "LTD products": lambda: self.products(n_forward=3, n_backward=2),
         }
-        if self.backbone == "gcn":
-            steps["PyG"] = self.pyg_gcn()
-            steps["products"] = self.products()
-        return steps
+        return make[name]()
+
+    def guessed(self):
+        mean = self.graph.neighbor_mean
+        return self.fixed(heuristic_temperatures(self.teacher_logits, mean, (1.0, 1.0, 1.0), 1.0))
 
     def learned(self):
         module, network = self.student(), self.network()
@@ -112,9 +122,9 @@ class Cell:
             self.graph,
             self.teacher_logits,
             self.loss,
-            torch.optim.Adam(module.parameters(), 0.01),
+            Adam(module.parameters(), 0.01),
             network=network,
-            temperature_optimizer=torch.optim.Adam(network.parameters(), 0.01),
+            temperature_optimizer=Adam(network.parameters(), 0.01),
             evaluation_loss=self.evaluation_loss,
             warmup_iter=0,
         )
@@ -167,20 +177,25 @@ class Cell:
 
         return epoch
 
-    def products(self):
-        """Two layers forward, backward, and forward again; sparse features count as well."""
+    def products(self, n_forward, n_backward):
+        """Both layers so many times each way; products with sparse features count as well.
+
+        LTD does three of the five forward: the last one is the directional derivative of the
+        logits, which the second backward pass amounts to.
+        """
         n, matrix = len(self.y), self.graph.edges.symmetric
         wide, narrow = torch.randn(n, HIDDEN), torch.randn(n, self.n_classes)
         weights, x = torch.randn(self.n_features, HIDDEN), self.graph.x
 
         def epoch():
-            for _ in range(3):
+            for _ in range(n_forward + n_backward):
                 matrix.multiply(wide)
                 matrix.multiply(narrow)
             if isinstance(x, SparseMatrix):
-                x.multiply(weights)
-                x.multiply(weights)
-                x.T.multiply(wide)
+                for _ in range(n_forward):
+                    x.multiply(weights)
+                for _ in range(n_backward):
+                    x.T.multiply(wide)
 
         return epoch
 
@@ -218,9 +233,9 @@ def pyg_model(backbone, n_features, n_classes):
     return models[backbone]()
 
 
-def measure(cell, repeats):
+def measure(cell, names, repeats):
     """Median milliseconds of CPU time of every contender; they take turns."""
-    contenders = cell.contenders()
+    contenders = {name: cell.contender(name) for name in names}
     times = {name: [] for name in contenders}
     for repeat in range(repeats + 1):
         for name, epoch in contenders.items():
@@ -232,11 +247,15 @@ def measure(cell, repeats):
 
 
 def load(name, data):
-    if name == "generated":
+    if name.isdecimal():
         return make_attributed_sbm(
-            n_nodes=100_000, n_classes=10, n_features=100, average_degree=20, random_state=0
+            n_nodes=int(name), n_classes=10, n_features=100, average_degree=20, random_state=0
         )
     return load_npz(data / f"{name}.npz")
+
+
+def read(path):
+    return pd.read_csv(path, dtype={"graph": str})
 
 
 def run_all(args):
@@ -244,7 +263,7 @@ def run_all(args):
     args.out.parent.mkdir(parents=True, exist_ok=True)
     done = set()
     if args.out.exists():
-        done = set(map(tuple, pd.read_csv(args.out)[FIELDS[:2]].to_numpy().tolist()))
+        done = set(map(tuple, read(args.out)[FIELDS[:2]].to_numpy().tolist()))
     with args.out.open("a", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         if file.tell() == 0:
@@ -254,9 +273,11 @@ def run_all(args):
             for backbone in args.backbones:
                 if (name, backbone) in done:
                     continue
-                repeats = max(3, args.repeats // 4) if name == "generated" else args.repeats
-                medians = measure(Cell(data.graph, data.y, backbone), repeats)
-                rows = [(name, backbone, who, round(ms, 3), repeats) for who, ms in medians.items()]
+                names = [who for who in args.contenders if backbone == "gcn" or who not in GCN_ONLY]
+                medians = measure(Cell(data.graph, data.y, backbone), names, args.repeats)
+                rows = [
+                    (name, backbone, who, round(ms, 3), args.repeats) for who, ms in medians.items()
+                ]
                 writer.writerows(dict(zip(FIELDS, row)) for row in rows)
                 file.flush()
                 print(name, backbone, {who: round(ms, 1) for who, ms in medians.items()})
@@ -265,6 +286,7 @@ def run_all(args):
 def table(rows):
     """A Markdown table of ratios."""
     times = rows.pivot(index=["graph", "backbone"], columns="contender", values="milliseconds")
+    times = times.reindex(columns=CONTENDERS)
     ratios = pd.DataFrame(
         {
             "FT (ms)": times["FT"].round(1),
@@ -273,9 +295,10 @@ def table(rows):
             "published / LTD": times["published"] / times["LTD"],
             "PyG / GNN": times["PyG"] / times["GNN"],
             "GNN / products": times["GNN"] / times["products"],
+            "LTD / products": times["LTD"] / times["LTD products"],
         }
     ).round(2)
-    lines = ["| " + " | ".join(["graph", "backbone", *ratios]) + " |", "|---" * 8 + "|"]
+    lines = ["| " + " | ".join(["graph", "backbone", *ratios]) + " |", "|---" * 9 + "|"]
     for names, values in ratios.iterrows():
         cells = ["" if np.isnan(value) else f"{value:g}" for value in values]
         lines.append("| " + " | ".join([*names, *cells]) + " |")
@@ -285,14 +308,15 @@ def table(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--graphs", nargs="+", default=GRAPHS, choices=GRAPHS)
+    parser.add_argument("--graphs", nargs="+", default=GRAPHS)
     parser.add_argument("--backbones", nargs="+", default=BACKBONES, choices=BACKBONES)
+    parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.csv"))
     args = parser.parse_args()
     torch.set_num_threads(1)
     run_all(args)
-    print(table(pd.read_csv(args.out)))
+    print(table(read(args.out)))
 
 
 if __name__ == "__main__":

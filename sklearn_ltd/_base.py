@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import sklearn_ltd
 
+from ._adam import Adam
 from ._backbones import BACKBONES, make_backbone
 from ._callbacks import FitTasks
 from ._checkpoint import Checkpoint, digest
@@ -252,7 +253,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         module = self._make_module(device)
         weights = module.feature_weights()
         others = [p for p in trainable(module) if not any(p is weight for weight in weights)]
-        optimizer = adam(others, self.learning_rate, self.weight_decay)
+        optimizer = Adam(others, self.learning_rate, self.weight_decay)
         if weights:
             unit = graph._whole.feature_unit
             with torch.no_grad():
@@ -442,10 +443,6 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         tags.transformer_tags = TransformerTags(preserves_dtype=[])
         return tags
-
-
-def adam(parameters, learning_rate, weight_decay=0.0):
-    return torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay)
 
 
 def _last_hidden(module, tensors):

@@ -293,7 +293,7 @@ class LearnedDistillation:
         inner = sum((g * s).sum() for g, s in zip(gradients, scaled))
         (derivative,) = torch.autograd.grad(inner, leaf)
         self.temperature_optimizer.zero_grad()
-        targets.backward(-derivative)
+        (targets * -derivative).sum().backward()
         self.temperature_optimizer.step()
         return logits, evaluation
 
@@ -325,8 +325,8 @@ def step_scale(optimizer, parameters):
                 continue
             state = optimizer.state[parameter]
             beta1, beta2 = group["betas"]
-            t = state["step"].item()
-            denominator = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt() + group["eps"]
+            t = float(state["step"])
+            denominator = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt_().add_(group["eps"])
             scales[parameter] = group["lr"] * (1 - beta1) / (1 - beta1**t) / denominator
     return [scales[parameter] for parameter in parameters]
 

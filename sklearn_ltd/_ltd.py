@@ -15,7 +15,8 @@ from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
 
-from ._base import BaseNodeClassifier, adam, graph_tensors
+from ._adam import Adam
+from ._base import BaseNodeClassifier, graph_tensors
 from ._checkpoint import digest
 from ._distill import (
     SMALLEST_TEMPERATURE,
@@ -473,7 +474,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
     def _temperature_optimizer(self, network):
         """None if the network stays at its random start: nothing is to be differentiated."""
         rate = self.temperature_learning_rate
-        return adam(network.parameters(), rate) if rate else None
+        return Adam(network.parameters(), rate) if rate else None
 
     def _fixed_temperatures(self, teacher_logits, tensors):
         if self.temperature is not None:

@@ -39,6 +39,12 @@ def _csr(indptr, indices, values, shape):
     return torch.sparse_csr_tensor(indptr, indices, values, shape, check_invariants=False)
 
 
+def _multiply(matrix, x):
+    """``matrix @ x`` for a CSR tensor; the operator would fill and copy the result first."""
+    out = x.new_empty(matrix.shape[0], x.shape[1])
+    return torch.addmm(out, matrix, x, beta=0, out=out)
+
+
 class _Product(Function):
     """``matrix @ x`` for a constant `matrix`; linear, hence its own tangent."""
 
@@ -96,7 +102,7 @@ class SparseMatrix:
 
     def multiply(self, x):
         """The bare product, outside autograd."""
-        return self.matrix @ x
+        return _multiply(self.matrix, x)
 
     def __matmul__(self, x):
         return _Product.apply(x, self)
@@ -213,7 +219,8 @@ class _Half:
 
     def row_sum(self, values):
         ones = values.new_ones(len(values))
-        return _csr(self.indptr, self._places, ones, (self.shape[0], len(values))) @ values
+        sums = _csr(self.indptr, self._places, ones, (self.shape[0], len(values)))
+        return _multiply(sums, values)
 
     def row_max(self, values):
         return torch.segment_reduce(values, "max", offsets=self.indptr.long())
@@ -226,7 +233,7 @@ class _WeightedSum(Function):
         ctx.save_for_backward(weights, x)
         ctx.save_for_forward(weights, x)
         heads = enumerate(weights.t().contiguous())
-        return torch.stack([half.with_values(w) @ x[:, head] for head, w in heads], 1)
+        return torch.stack([_multiply(half.with_values(w), x[:, head]) for head, w in heads], 1)
 
     @staticmethod
     def backward(ctx, grad):

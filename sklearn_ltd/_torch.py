@@ -171,7 +171,7 @@ def dropout(x, p, training):
     n_words = -(-x.numel() // 4)
     words = torch.empty(n_words, dtype=torch.int64).random_(-(2**63), None)
     levels = words.view(torch.int16)[: x.numel()].view(x.shape)
-    return x * (levels < n_kept - 2**15).to(x.dtype).mul_(2**16 / n_kept)
+    return x * levels.to(x.dtype).lt_(n_kept - 2**15).mul_(2**16 / n_kept)
 
 
 def to_numpy(tensor):
