@@ -266,6 +266,38 @@ def test_evaluation_logits_serve_the_next_epoch(graph):
         torch.testing.assert_close(logits, predict_logits(step.module, graph))
 
 
+def test_the_temperatures_learn_in_every_epoch_after_the_warm_up(graph):
+    step = make_step(graph, "gcn", 0.0, "adam")
+    learned = []
+    for _ in range(5):
+        before = step.network.first.weight.detach().clone()
+        step()
+        learned.append(not torch.equal(step.network.first.weight, before))
+    assert learned == [False, False, True, True, True]
+
+
+def test_a_student_may_have_parameters_without_a_part_in_its_output(graph):
+    """A custom module's; their gradient is zero."""
+
+    class Spare(torch.nn.Module):
+        def __init__(self, n_features, n_classes):
+            super().__init__()
+            self.spare = torch.nn.Parameter(torch.ones(3))
+            self.used = torch.nn.Linear(n_features, n_classes)
+
+        def forward(self, x, edge_index):
+            return self.used(x)
+
+    step = make_step(graph, Spare, 0.0, "adam")
+    step.optimizer.param_groups[0]["weight_decay"] = 0
+    before = step.module.state_dict()
+    before = {name: value.clone() for name, value in before.items()}
+    for _ in range(4):
+        step()
+    same = {name for name, value in step.module.state_dict().items() if value.equal(before[name])}
+    assert {name.split(".")[-1] for name in same} == {"spare"}
+
+
 def test_learning_moves_the_temperatures_and_a_rate_of_zero_does_not():
     data = make_attributed_sbm(n_nodes=120, random_state=0)
     settings = {"hidden_dim": 8, "max_iter": 40, "warmup_iter": 5, "random_state": 0}
