@@ -225,8 +225,9 @@ def test_temperatures_stay_in_their_range_and_use_the_chosen_features(features, 
     assert torch.equal(tau, changed) == ("entropy" not in features)
 
 
-def test_heuristic_temperatures_rise_with_the_teachers_doubt(graph):
-    sure = torch.zeros(N, C, dtype=torch.float64)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_heuristic_temperatures_rise_with_the_teachers_doubt(graph, n_classes):
+    sure = torch.zeros(N, n_classes, dtype=torch.float64)
     sure[:, 0] = torch.linspace(0.1, 8, N)
     tau = heuristic_temperatures(sure, graph.edges.mean, (1.0, 0.0, 0.0), 1.0)
     assert (tau.diff() < 0).all()
