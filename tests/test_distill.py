@@ -251,13 +251,14 @@ def test_heuristic_temperatures_equal_a_computation_in_numpy(graph):
     np.testing.assert_allclose(found, 0.8 * 3.0 / (1 + np.exp(-total)), rtol=1e-4)
 
 
-def test_the_loss_without_labels_is_that_of_the_teacher_alone():
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_the_loss_without_labels_is_that_of_the_teacher_alone(weight):
     logits, targets = torch.randn(N, C), torch.randn(N, C).softmax(1)
     nodes, y = torch.tensor([0, 1]), torch.tensor([0, 2])
     alone = distillation_loss(logits, targets, nodes, y, 0.0)
     torch.testing.assert_close(alone, F.cross_entropy(logits, targets))
-    both = distillation_loss(logits, targets, nodes, y, 2.0)
-    torch.testing.assert_close(both - alone, 2 * F.cross_entropy(logits[nodes], y))
+    both = distillation_loss(logits, targets, nodes, y, weight)
+    torch.testing.assert_close(both - alone, weight * F.cross_entropy(logits[nodes], y))
 
 
 def test_evaluation_logits_serve_the_next_epoch(graph):
@@ -275,6 +276,25 @@ def test_the_temperatures_learn_in_every_epoch_after_the_warm_up(graph):
         step()
         learned.append(not torch.equal(step.network.first.weight, before))
     assert learned == [False, False, True, True, True]
+
+
+def test_the_network_sees_the_entropy_of_the_teachers_predictions(graph):
+    step = make_step(graph, "gcn", 0.0, "adam")
+    probabilities = step.teacher_logits.numpy()
+    probabilities = np.exp(probabilities) / np.exp(probabilities).sum(axis=1, keepdims=True)
+    around = graph.neighbor_mean.to_dense().numpy() @ probabilities
+    np.testing.assert_allclose(step.entropy, scipy_entropy(around, axis=1))
+
+
+def test_the_history_tells_the_share_of_negative_temperatures(graph, monkeypatch):
+    step = make_step(graph, "gcn", 0.0, "adam")
+    tau = torch.linspace(-1, 2, N, dtype=torch.float64)
+    monkeypatch.setattr(step.network, "forward", lambda logits, entropy: tau)
+    losses, _ = step()
+    assert losses["temperature_negative"].item() == pytest.approx(5 / 14)
+    assert losses["temperature_mean"].item() == pytest.approx(0.5)
+    found = [losses[f"temperature_{name}"].item() for name in ("q05", "median", "q95")]
+    assert found == pytest.approx([-0.85, 0.5, 1.85])
 
 
 def test_a_student_may_have_parameters_without_a_part_in_its_output(graph):
