@@ -1,7 +1,10 @@
 """Graphs to try things on: embedded, generated, read from files, downloaded."""
 
+import hashlib
 from numbers import Integral, Real
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.request import urlopen
 
 import numpy as np
 import scipy.sparse as sp
@@ -221,10 +224,10 @@ def load_npz(path: str | Path) -> Bunch:
     return data
 
 
-def _read_arrays(path):
+def _read_arrays(path, prefixes=("",)):
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+            return {key: file[key] for key in file.files if key.startswith(prefixes)}
     except Exception as error:  # a damaged file fails in many ways
         raise ValueError(
             f"{path} is not a readable npz file of plain arrays ({error}). Objects are never "
@@ -246,6 +249,17 @@ def _csr(arrays, prefix, path):
     return matrix
 
 
+_AMAZON = "https://github.com/shchur/gnn-benchmark/raw/master/data/npz/amazon_electronics_{}.npz"
+# sha256 of the content, see `_digest`.
+_DIGESTS = {
+    "planetoid_cora": "d830ee2fd5aab4977fed388e6dd60dbd8d469f61dc92f1b6e67ad83217eb9cb3",
+    "planetoid_citeseer": "9219d1c0fd59177b790e33d516db11e4b89f3a4e345001bbe6ec9b86e28d11c7",
+    "amazon_photo": "3ddb7193611b8317cfafbfa4b20a97d46ac8c3fd00ff3adbf7dce489e9ac49b3",
+    "amazon_computers": "5cd46649766c6e7d70503f73cbf7f59f91b82f105a61a81a1d77bece49a70be4",
+}
+_PUBMED = {"nodes": 19717, "edges": 88648, "features": 500, "classes": 3}
+
+
 @typed(
     validate_params(
         {"name": [StrOptions({"cora", "citeseer", "pubmed"})], "data_home": [str, Path, None]},
@@ -259,13 +273,24 @@ def fetch_planetoid(name: str, data_home: str | Path | None = None) -> Bunch:
     ----------
     name : {"cora", "citeseer", "pubmed"}
     data_home : str or Path, default=None
-        Where files are kept; scikit-learn's data home if not given.
+        Where the graph is kept; scikit-learn's data home if not given.
 
     Returns
     -------
     data : Bunch
         `graph` (sparse bag-of-words features), `y`, `target_names`, `DESCR`, and the masks
         `train_mask`, `val_mask`, `test_mask`.
+
+    Raises
+    ------
+    OSError
+        If the download fails, or is another graph than expected; nothing is kept then.
+
+    Notes
+    -----
+    The sha256 digest of edges, features, labels and masks is checked, after the download and at
+    each use; of PubMed, whose digest is not known, only the counts.  The source's files are
+    pickles, which torch-geometric reads before the check: it finds damage, not an attack.
 
     References
     ----------
@@ -278,13 +303,17 @@ def fetch_planetoid(name: str, data_home: str | Path | None = None) -> Bunch:
     >>> fetch_planetoid("cora").graph  # doctest: +SKIP
     Graph(n_nodes=2708, n_edges=10556, n_features=1433)
     """
-    from torch_geometric.datasets import Planetoid
 
-    data = Planetoid(
-        _home(data_home), name={"cora": "Cora", "citeseer": "CiteSeer"}.get(name, "PubMed")
-    )[0]
-    masks = {key: data[key].numpy() for key in ("train_mask", "val_mask", "test_mask")}
-    return _from_pyg(data, f"Planetoid {name}", fetch_planetoid.__doc__, **masks)
+    def download(folder):
+        from torch_geometric.datasets import Planetoid
+
+        title = {"cora": "Cora", "citeseer": "CiteSeer"}.get(name, "PubMed")
+        data = Planetoid(folder, name=title)[0]
+        masks = {key: data[key].numpy() for key in ("train_mask", "val_mask", "test_mask")}
+        graph = Graph.from_pyg(data)
+        return graph.adjacency, sp.csr_array(graph.X), {"labels": data.y.numpy()} | masks
+
+    return _fetch(f"planetoid_{name}", data_home, download, fetch_planetoid.__doc__)
 
 
 @typed(
@@ -294,18 +323,29 @@ def fetch_planetoid(name: str, data_home: str | Path | None = None) -> Bunch:
     )
 )
 def fetch_amazon(name: str, data_home: str | Path | None = None) -> Bunch:
-    """Download an Amazon co-purchase network, once, through torch-geometric.
+    """Download an Amazon co-purchase network, once.
 
     Parameters
     ----------
     name : {"computers", "photo"}
     data_home : str or Path, default=None
-        Where files are kept; scikit-learn's data home if not given.
+        Where the graph is kept; scikit-learn's data home if not given.
 
     Returns
     -------
     data : Bunch
-        `graph` (sparse bag-of-words features), `y`, `target_names`, `DESCR`.
+        `graph` (undirected, without loops; sparse bag-of-words features), `y`, `target_names`,
+        `DESCR`.
+
+    Raises
+    ------
+    OSError
+        If the download fails, or is another graph than expected; nothing is kept then.
+
+    Notes
+    -----
+    The sha256 digest of edges, features and labels is checked, after the download and at each
+    use.  Nothing is unpickled.
 
     References
     ----------
@@ -318,23 +358,79 @@ def fetch_amazon(name: str, data_home: str | Path | None = None) -> Bunch:
     >>> fetch_amazon("photo").target_names  # doctest: +SKIP
     ['0', '1', '2', '3', '4', '5', '6', '7']
     """
-    from torch_geometric.datasets import Amazon
 
-    data = Amazon(_home(data_home), name=name.capitalize())[0]
-    return _from_pyg(data, f"Amazon {name}", fetch_amazon.__doc__)
+    def download(folder):
+        path = Path(folder) / "download.npz"
+        with urlopen(_AMAZON.format(name), timeout=60) as response:  # noqa: S310 (https)
+            path.write_bytes(response.read())
+        arrays = _read_arrays(path, ("adj_", "attr_", "labels"))
+        adjacency, X = _csr(arrays, "adj", path), _csr(arrays, "attr", path)
+        adjacency = sp.csr_array(adjacency + adjacency.T, dtype=np.float32)
+        adjacency.setdiag(0)
+        for matrix in (adjacency, X):
+            matrix.eliminate_zeros()
+            matrix.data[:] = 1
+        return adjacency, X.astype(np.float32), {"labels": arrays["labels"].astype(np.int64)}
+
+    return _fetch(f"amazon_{name}", data_home, download, fetch_amazon.__doc__)
 
 
-def _home(data_home):
-    return str(Path(get_data_home(data_home)) / "sklearn_ltd")
+def _fetch(name, data_home, download, description):
+    """A graph from the data home; if it is not there, it is downloaded, checked and put there."""
+    folder = Path(get_data_home(data_home)) / "sklearn_ltd"
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder) as temporary:
+            new = Path(temporary) / path.name
+            try:
+                _save_npz(new, *download(temporary))
+                _check_content(name, load_npz(new))
+            except Exception as error:  # a broken download fails in many ways
+                raise OSError(
+                    f"the download of {name} failed, nothing was kept: {error} Try again; or get "
+                    "the graph elsewhere and read it with load_npz."
+                ) from error
+            new.replace(path)
+    data = load_npz(path)
+    try:
+        _check_content(name, data)
+    except ValueError as error:
+        raise OSError(f"{path} is damaged: {error} Delete it to download it anew.") from error
+    data.DESCR = f"{name.replace('_', ' ').capitalize()}.\n\n{description}"
+    return data
 
 
-def _from_pyg(data, name, description, **arrays):
-    graph = Graph.from_pyg(data)
-    y = data.y.numpy()
-    return Bunch(
-        graph=graph.with_features(sp.csr_array(graph.X)),
-        y=y,
-        target_names=[str(c) for c in np.unique(y)],
-        DESCR=f"{name}.\n\n{description}",
-        **arrays,
-    )
+def _save_npz(path, adjacency, X, arrays):
+    """Write what `load_npz` reads."""
+    for prefix, matrix in (("adj", adjacency), ("attr", X)):
+        pieces = (matrix.data, matrix.indices, matrix.indptr, matrix.shape)
+        names = (f"{prefix}_{part}" for part in ("data", "indices", "indptr", "shape"))
+        arrays = arrays | dict(zip(names, pieces))
+    np.savez_compressed(path, **arrays)
+
+
+def _check_content(name, data):
+    """Raise a ValueError if this is not the graph of that name."""
+    if name == "planetoid_pubmed":
+        adjacency, shape = data.graph.adjacency, data.graph.shape
+        found = (shape[0], adjacency.nnz, shape[1], len(data.target_names))
+        if found != tuple(_PUBMED.values()):
+            raise ValueError(f"expected {_PUBMED}, got {found}.")
+    elif (digest := _digest(data)) != _DIGESTS[name]:
+        raise ValueError(f"the sha256 digest of its content is {digest}, not {_DIGESTS[name]}.")
+
+
+def _digest(data):
+    """Sha256 of edges, features, labels and public masks, whatever file they came from."""
+    digest = hashlib.sha256()
+    for matrix in (data.graph.adjacency, sp.csr_array(data.graph.X, copy=True)):
+        matrix.sum_duplicates()  # a graph's adjacency has none
+        for part in (matrix.shape, matrix.indptr, matrix.indices):
+            digest.update(np.asarray(part, dtype="<i8").tobytes())
+        digest.update(matrix.data.astype("<f4").tobytes())
+    digest.update(data.y.astype("<i8").tobytes())
+    for name in ("train_mask", "val_mask", "test_mask"):
+        if name in data:
+            digest.update(data[name].astype(bool).tobytes())
+    return digest.hexdigest()

@@ -305,3 +305,11 @@ def test_several_attributes_name_the_features():
     nx.set_node_attributes(G, {n: {"age": n, "salary": 2 * n} for n in G})
     graph = Graph.from_networkx(G, X=["age", "salary"])
     assert list(graph.feature_names) == ["age", "salary"]
+
+
+def test_attributes_that_hold_vectors_name_no_features():
+    G = nx.path_graph(3)
+    nx.set_node_attributes(G, {n: {"age": n, "place": [n, 1.0]} for n in G})
+    graph = Graph.from_networkx(G, X=["age", "place"])
+    assert graph.shape == (3, 3)
+    assert graph.feature_names is None

@@ -1,17 +1,20 @@
 """Graphs to try things on: what the loaders return, and which files they refuse."""
 
+import http.server
 import pickle
 import zipfile
+from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import torch
 import torch_geometric.datasets
 from numpy.testing import assert_allclose, assert_array_equal
-from torch_geometric.data import Data
+from sklearn.utils import Bunch
 
+from sklearn_ltd import Graph, datasets
 from sklearn_ltd.datasets import (
     fetch_amazon,
     fetch_planetoid,
@@ -293,74 +296,215 @@ def test_keys_of_a_file_cannot_replace_those_of_the_result(tmp_path, key):
         load_npz(write(tmp_path, **{key: np.ones(3)}))
 
 
-# Downloads, without the network
+# Downloads, from a server in this process
+
+NAMES = ["planetoid_cora", "amazon_photo"]
+
+
+def fetch(name, data_home):
+    source, name = name.split("_")
+    return {"planetoid": fetch_planetoid, "amazon": fetch_amazon}[source](name, data_home)
+
+
+@pytest.fixture(scope="module")
+def toy():
+    data = make_attributed_sbm(n_nodes=600, n_classes=3, n_features=9, random_state=0)
+    return data.graph.with_features(sp.csr_array(data.graph.X > 0.3, dtype=np.float32)), data.y
+
+
+def write_amazon(folder, graph, y):
+    """As in the source: an edge once, loops, counts, and an object that must not be unpickled."""
+    half = sp.csr_array(sp.triu(graph.adjacency) + 2 * sp.eye_array(len(y)))
+    arrays = {"labels": y.astype(np.int32), "class_names": np.array([Unpickled()], dtype=object)}
+    for prefix, matrix in (("adj", half), ("attr", 3 * graph.X)):
+        for part in ("data", "indices", "indptr", "shape"):
+            arrays[f"{prefix}_{part}"] = getattr(matrix, part)
+    np.savez(folder / "amazon_photo.npz", **arrays)
+
+
+def write_planetoid(folder, graph, y):
+    """Eight files; those of the last nodes are in a random order."""
+    n_train, n_all = 20, 550
+    order = np.random.RandomState(0).permutation(np.arange(n_all, len(y)))
+    one_hot = np.eye(3)[y]
+    pieces = {"x": graph.X[:n_train], "allx": graph.X[:n_all], "tx": graph.X[order]}
+    pieces = {name: sp.csr_matrix(piece) for name, piece in pieces.items()}
+    pieces |= {"y": one_hot[:n_train], "ally": one_hot[:n_all], "ty": one_hot[order]}
+    edges = graph.adjacency
+    pieces["graph"] = {i: edges[[i]].indices.tolist() + [i] for i in range(len(y))}
+    for name, piece in pieces.items():
+        (folder / f"ind.cora.{name}").write_bytes(pickle.dumps(piece))
+    (folder / "ind.cora.test.index").write_text("".join(f"{i}\n" for i in order))
 
 
 @pytest.fixture
-def roots(monkeypatch):
-    """Fake downloads; the list receives where each would have put its files, and its name."""
-    calls = []
+def server(tmp_path, monkeypatch, toy):
+    """A folder that is served in place of the sources; `requests` lists what was asked for."""
+    graph, y = toy
+    folder = tmp_path / "served"
+    folder.mkdir()
+    write_amazon(folder, graph, y)
+    write_planetoid(folder, graph, y)
+    requests = []
 
-    class Fake:
-        def __init__(self, root, name):
-            calls.append((Path(root), name))
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, *args):
+            requests.append(self.path)
 
-        def __getitem__(self, index):
-            assert index == 0
-            mask = torch.tensor([True, False, False])
-            return Data(
-                x=torch.from_numpy(FEATURES),
-                edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]),
-                y=torch.tensor([0, 1, 1]),
-                train_mask=mask,
-                val_mask=mask.roll(1),
-                test_mask=mask.roll(2),
-            )
+        def log_message(self, *args):
+            pass
 
-    monkeypatch.setattr(torch_geometric.datasets, "Planetoid", Fake)
-    monkeypatch.setattr(torch_geometric.datasets, "Amazon", Fake)
-    return calls
+    handler = partial(Handler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(datasets, "_AMAZON", f"{url}/amazon_{{}}.npz")
+        monkeypatch.setattr(torch_geometric.datasets.Planetoid, "url", url)
+        index = np.arange(600)
+        masks = {"train_mask": index < 20, "val_mask": (index >= 20) & (index < 520)}
+        masks["test_mask"] = index >= 550
+        for name in NAMES:
+            known = Bunch(graph=graph, y=y, **(masks if "planetoid" in name else {}))
+            monkeypatch.setitem(datasets._DIGESTS, name, datasets._digest(known))
+        yield Bunch(folder=folder, requests=requests)
+        server.shutdown()
+
+
+def kept(data_home):
+    """All that is in the data home."""
+    return sorted(path.name for path in (data_home / "sklearn_ltd").rglob("*"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("as_path", [str, Path])
+def test_a_download_is_checked_and_kept(server, toy, tmp_path, name, as_path):
+    graph, y = toy
+    Unpickled.happened = False
+    for downloads in (True, False):
+        server.requests.clear()
+        data = fetch(name, as_path(tmp_path))
+        assert isinstance(data.graph.X, sp.csr_array)
+        assert data.graph.X.dtype == data.graph.adjacency.dtype == np.float32
+        assert_array_equal(data.graph.X.toarray(), graph.X.toarray())
+        assert_array_equal(data.graph.adjacency.toarray(), graph.adjacency.toarray())
+        assert_array_equal(data.y, y)
+        assert data.target_names == ["0", "1", "2"]
+        assert name.split("_")[1] in data.DESCR
+        assert kept(tmp_path) == [f"{name}.npz"]
+        assert bool(server.requests) == downloads
+    assert not Unpickled.happened
+
+
+def test_planetoid_returns_the_public_split(server, tmp_path):
+    data = fetch_planetoid("cora", data_home=tmp_path)
+    sizes = [data[f"{part}_mask"].sum() for part in ("train", "val", "test")]
+    assert sizes == [20, 500, 50]
+    assert data.graph[data.test_mask].nodes.tolist() == list(range(550, 600))
+
+
+def test_downloads_go_to_the_data_home_of_scikit_learn(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    fetch_amazon("photo")
+    assert kept(tmp_path) == ["amazon_photo.npz"]
+
+
+def swap_labels(folder, toy):
+    graph, y = toy
+    y = np.concatenate([y[:-2], (y[-2:] + 1) % 3])
+    write_amazon(folder, graph, y)
+    write_planetoid(folder, graph, y)
+
+
+def drop_an_edge(folder, toy):
+    graph, y = toy
+    adjacency = graph.adjacency.tolil()
+    i, j = np.argwhere(graph.adjacency.toarray())[0]
+    adjacency[i, j] = adjacency[j, i] = 0
+    graph = Graph(adjacency.tocsr(), graph.X)
+    write_amazon(folder, graph, y)
+    write_planetoid(folder, graph, y)
+
+
+def add_a_word(folder, toy):
+    graph, y = toy
+    X = graph.X.tolil()
+    X[0, np.flatnonzero(X[[0]].toarray() == 0)[0]] = 1
+    graph = graph.with_features(sp.csr_array(X))
+    write_amazon(folder, graph, y)
+    write_planetoid(folder, graph, y)
+
+
+def truncate(folder, toy):
+    for name in ("amazon_photo.npz", "ind.cora.allx"):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:-100])
+
+
+def replace_by_a_page(folder, toy):
+    for path in folder.iterdir():
+        path.write_text("<html>Please log in</html>")
+
+
+def remove(folder, toy):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "damage", [swap_labels, drop_an_edge, add_a_word, truncate, replace_by_a_page, remove]
+)
+def test_a_bad_download_is_refused_and_leaves_nothing(server, toy, tmp_path, name, damage):
+    damage(server.folder, toy)
+    with pytest.raises(OSError, match=f"download of {name} failed, nothing was kept.*load_npz"):
+        fetch(name, tmp_path)
+    assert kept(tmp_path) == []
+
+
+def test_a_download_that_breaks_off_is_refused(tmp_path, monkeypatch, server):
+    def copyfile(self, source, outputfile):
+        outputfile.write(source.read(1000))
+
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "copyfile", copyfile)
+    with pytest.raises(OSError, match=r"download of amazon_photo failed.*IncompleteRead"):
+        fetch_amazon("photo", tmp_path)
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_file_in_the_data_home_is_refused(server, tmp_path, name):
+    fetch(name, tmp_path)
+    path = tmp_path / "sklearn_ltd" / f"{name}.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["labels"][0] = (arrays["labels"][0] + 1) % 3
+    np.savez(path, **arrays)
+    with pytest.raises(OSError, match=r"is damaged: the sha256 digest .* Delete it"):
+        fetch(name, tmp_path)
+    path.unlink()
+    fetch(name, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("fetch", "name", "name_there"),
-    [
-        (fetch_planetoid, "cora", "Cora"),
-        (fetch_planetoid, "citeseer", "CiteSeer"),
-        (fetch_planetoid, "pubmed", "PubMed"),
-        (fetch_amazon, "computers", "Computers"),
-        (fetch_amazon, "photo", "Photo"),
-    ],
+    "name", ["planetoid_cora", "planetoid_citeseer", "amazon_photo", "amazon_computers"]
 )
-@pytest.mark.parametrize("as_path", [str, Path])
-def test_downloads_return_a_bunch(roots, tmp_path, fetch, name, name_there, as_path):
-    data = fetch(name, data_home=as_path(tmp_path))
-    assert roots == [(tmp_path / "sklearn_ltd", name_there)]
-    assert isinstance(data.graph.X, sp.csr_array)
-    assert_array_equal(data.graph.X.toarray(), FEATURES)
-    assert_array_equal(data.graph.adjacency.toarray(), ADJACENCY > 0)
-    assert isinstance(data.y, np.ndarray)
-    assert_array_equal(data.y, [0, 1, 1])
-    assert len(data.target_names) == 2
-    assert name in data.DESCR
+def test_digests_are_those_of_the_benchmark_files(name):
+    path = REAL_FILES / f"{name}.npz"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not there")
+    datasets._check_content(name, load_npz(path))
 
 
-def test_planetoid_returns_the_public_split(roots, tmp_path):
-    data = fetch_planetoid("cora", data_home=tmp_path)
-    assert_array_equal(data.train_mask, [True, False, False])
-    assert_array_equal(data.val_mask, [False, True, False])
-    assert_array_equal(data.test_mask, [False, False, True])
-    assert data.graph[data.test_mask].nodes.tolist() == [2]
-
-
-def test_downloads_go_to_the_data_home_of_scikit_learn(roots, tmp_path, monkeypatch):
-    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
-    fetch_amazon("photo")
-    assert roots == [(tmp_path / "sklearn_ltd", "Photo")]
+def test_pubmed_is_counted(server, tmp_path):
+    for path in server.folder.glob("ind.cora.*"):
+        path.rename(path.with_name(path.name.replace("cora", "pubmed")))
+    with pytest.raises(OSError, match=r"nothing was kept: expected .*19717.*, got \(600, "):
+        fetch_planetoid("pubmed", tmp_path)
+    assert kept(tmp_path) == []
 
 
 @pytest.mark.parametrize("fetch", [fetch_planetoid, fetch_amazon])
-def test_unknown_names_are_refused_before_any_download(roots, fetch):
+def test_unknown_names_are_refused_before_any_download(server, fetch):
     with pytest.raises(ValueError, match=r"'name' parameter of .* must be a str among"):
         fetch("facebook")
-    assert roots == []
+    assert server.requests == []

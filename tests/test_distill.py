@@ -225,8 +225,9 @@ def test_temperatures_stay_in_their_range_and_use_the_chosen_features(features, 
     assert torch.equal(tau, changed) == ("entropy" not in features)
 
 
-def test_heuristic_temperatures_rise_with_the_teachers_doubt(graph):
-    sure = torch.zeros(N, C, dtype=torch.float64)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_heuristic_temperatures_rise_with_the_teachers_doubt(graph, n_classes):
+    sure = torch.zeros(N, n_classes, dtype=torch.float64)
     sure[:, 0] = torch.linspace(0.1, 8, N)
     tau = heuristic_temperatures(sure, graph.edges.mean, (1.0, 0.0, 0.0), 1.0)
     assert (tau.diff() < 0).all()
@@ -250,13 +251,14 @@ def test_heuristic_temperatures_equal_a_computation_in_numpy(graph):
     np.testing.assert_allclose(found, 0.8 * 3.0 / (1 + np.exp(-total)), rtol=1e-4)
 
 
-def test_the_loss_without_labels_is_that_of_the_teacher_alone():
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_the_loss_without_labels_is_that_of_the_teacher_alone(weight):
     logits, targets = torch.randn(N, C), torch.randn(N, C).softmax(1)
     nodes, y = torch.tensor([0, 1]), torch.tensor([0, 2])
     alone = distillation_loss(logits, targets, nodes, y, 0.0)
     torch.testing.assert_close(alone, F.cross_entropy(logits, targets))
-    both = distillation_loss(logits, targets, nodes, y, 2.0)
-    torch.testing.assert_close(both - alone, 2 * F.cross_entropy(logits[nodes], y))
+    both = distillation_loss(logits, targets, nodes, y, weight)
+    torch.testing.assert_close(both - alone, weight * F.cross_entropy(logits[nodes], y))
 
 
 def test_evaluation_logits_serve_the_next_epoch(graph):
@@ -264,6 +266,57 @@ def test_evaluation_logits_serve_the_next_epoch(graph):
     for _ in range(4):
         _, logits = step()
         torch.testing.assert_close(logits, predict_logits(step.module, graph))
+
+
+def test_the_temperatures_learn_in_every_epoch_after_the_warm_up(graph):
+    step = make_step(graph, "gcn", 0.0, "adam")
+    learned = []
+    for _ in range(5):
+        before = step.network.first.weight.detach().clone()
+        step()
+        learned.append(not torch.equal(step.network.first.weight, before))
+    assert learned == [False, False, True, True, True]
+
+
+def test_the_network_sees_the_entropy_of_the_teachers_predictions(graph):
+    step = make_step(graph, "gcn", 0.0, "adam")
+    probabilities = step.teacher_logits.numpy()
+    probabilities = np.exp(probabilities) / np.exp(probabilities).sum(axis=1, keepdims=True)
+    around = graph.neighbor_mean.to_dense().numpy() @ probabilities
+    np.testing.assert_allclose(step.entropy, scipy_entropy(around, axis=1))
+
+
+def test_the_history_tells_the_share_of_negative_temperatures(graph, monkeypatch):
+    step = make_step(graph, "gcn", 0.0, "adam")
+    tau = torch.linspace(-1, 2, N, dtype=torch.float64)
+    monkeypatch.setattr(step.network, "forward", lambda logits, entropy: tau)
+    losses, _ = step()
+    assert losses["temperature_negative"].item() == pytest.approx(5 / 14)
+    assert losses["temperature_mean"].item() == pytest.approx(0.5)
+    found = [losses[f"temperature_{name}"].item() for name in ("q05", "median", "q95")]
+    assert found == pytest.approx([-0.85, 0.5, 1.85])
+
+
+def test_a_student_may_have_parameters_without_a_part_in_its_output(graph):
+    """A custom module's; their gradient is zero."""
+
+    class Spare(torch.nn.Module):
+        def __init__(self, n_features, n_classes):
+            super().__init__()
+            self.spare = torch.nn.Parameter(torch.ones(3))
+            self.used = torch.nn.Linear(n_features, n_classes)
+
+        def forward(self, x, edge_index):
+            return self.used(x)
+
+    step = make_step(graph, Spare, 0.0, "adam")
+    step.optimizer.param_groups[0]["weight_decay"] = 0
+    before = step.module.state_dict()
+    before = {name: value.clone() for name, value in before.items()}
+    for _ in range(4):
+        step()
+    same = {name for name, value in step.module.state_dict().items() if value.equal(before[name])}
+    assert {name.split(".")[-1] for name in same} == {"spare"}
 
 
 def test_learning_moves_the_temperatures_and_a_rate_of_zero_does_not():

@@ -112,6 +112,7 @@ def test_tuple_names_of_one_length_stay_tuples():
         ([N], IndexError, f"index {N} is out of bounds"),
         ((slice(None), 0), TypeError, r"one axis, its nodes.*NodeFeatures\(transformer\)"),
         ((0, 1, 2), TypeError, "one axis"),
+        ((0, Ellipsis, 1), TypeError, "one axis"),
     ],
 )
 def test_wrong_index_is_refused(index, error, message):
