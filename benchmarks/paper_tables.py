@@ -183,7 +183,7 @@ def table(rows, graphs, backbones):
 
 
 def _mean_and_std(scores):
-    return "–" if scores.isna().any() else f"{scores.mean():.2f} ± {scores.std():.2f}"
+    return "" if scores.isna().any() else f"{scores.mean():.2f} ± {scores.std():.2f}"
 
 
 def published_table(rows, graphs, backbones):

@@ -1,0 +1,388 @@
+"""What was tried for accuracy: variants of the method, of its teacher and of its training.
+
+Same protocol as `paper_tables.py`, on splits that are not reported there (10-19): what is chosen
+here is chosen on other labels.  Every run is a row of a CSV file; runs that are there are
+skipped.  The research log in docs/ shows what this prints.
+
+    python benchmarks/variants.py --data ../shared/data --graphs cora citeseer --splits 10-15
+"""
+
+import argparse
+import contextlib
+import csv
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import torch
+from paper_tables import BACKBONES, load, split_numbers
+from scipy.stats import ttest_rel
+from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import StratifiedKFold
+from tqdm import tqdm
+
+from sklearn_ltd import GNNNodeClassifier, KNNGraph, LTDNodeClassifier
+from sklearn_ltd._adam import Adam
+from sklearn_ltd._base import graph_tensors
+from sklearn_ltd._distill import (
+    LearnedDistillation,
+    TemperatureNetwork,
+    heuristic_temperatures,
+    soft_targets,
+    step_scale,
+)
+from sklearn_ltd._train import predict_logits, trainable
+from sklearn_ltd.model_selection import assign_roles
+
+FIELDS = ["graph", "backbone", "split", "variant", "test_accuracy", "stop_loss", "best_iter"]
+FIELDS += ["seconds"]
+
+
+class TensorScaled(torch.optim.Optimizer):
+    """Gradient descent with momentum and one second moment per tensor, as in NovoGrad."""
+
+    def __init__(self, parameters, lr, weight_decay=0.0):
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "eps": 1e-8})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                gradient = parameter.grad + group["weight_decay"] * parameter
+                state = self.state[parameter]
+                largest = max(state.get("largest", 0.0), gradient.square().mean().item())
+                momentum = 0.9 * state.get("momentum", 0.0) + 0.1 * gradient
+                state |= {"largest": largest, "momentum": momentum}
+                parameter -= group["lr"] * momentum / (largest**0.5 + group["eps"])
+
+
+class LongSighted(LearnedDistillation):
+    """The hypergradient through many steps of the student, at its present parameters.
+
+    ``dL_eval/dq = - d<sum_k (I - P H)^k P dL_eval/dtheta', grad L>/dq``, the Neumann series of the
+    implicit hypergradient (Lorraine et al., 2020); H is the Hessian of the distillation loss.
+    """
+
+    n_steps = 20
+
+    def _distil(self, targets, learning):
+        if not learning:
+            return super()._distil(targets, learning)
+        leaf = targets.detach().requires_grad_()
+        parameters = dict(self.module.named_parameters())
+        self.copies = {n: p.detach().clone().requires_grad_() for n, p in parameters.items()}
+        logits = torch.func.functional_call(self.module, self.copies, (self.graph,))
+        loss = self.loss(logits, leaf)
+        gradients = torch.autograd.grad(loss, list(self.copies.values()), create_graph=True)
+        for parameter, gradient in zip(parameters.values(), gradients):
+            parameter.grad = gradient.detach()
+        self.optimizer.step()
+        return loss, gradients, leaf
+
+    def _learn(self, targets, gradients, leaf):
+        logits = predict_logits(self.module, self.graph)
+        self.module.eval()
+        evaluation = self.evaluation_loss(self.module(self.graph))
+        self.module.train()
+        outer = torch.autograd.grad(evaluation, trainable(self.module))
+        scales = step_scale(self.optimizer, trainable(self.module))
+        term = [s * g for s, g in zip(scales, outer)]
+        total = term
+        copies = list(self.copies.values())
+        for _ in range(self.n_steps - 1):
+            product = torch.autograd.grad(gradients, copies, term, retain_graph=True)
+            term = [t - s * h for t, s, h in zip(term, scales, product)]
+            total = [a + t for a, t in zip(total, term)]
+        (derivative,) = torch.autograd.grad(gradients, leaf, total)
+        self.temperature_optimizer.zero_grad()
+        targets.backward(-derivative)
+        self.temperature_optimizer.step()
+        return logits, evaluation
+
+
+class Swapped(LearnedDistillation):
+    """The roles "train" and "temperature" change places every ten epochs."""
+
+    def __call__(self):
+        if self.n_epochs and self.n_epochs % 10 == 0:
+            ours, theirs = self.loss.keywords, self.evaluation_loss.keywords
+            self.evaluation_loss = partial(
+                self.evaluation_loss, nodes=ours["train_nodes"], y=ours["train_y"]
+            )
+            self.loss = partial(self.loss, train_nodes=theirs["nodes"], train_y=theirs["y"])
+        return super().__call__()
+
+
+class Weighted(LearnedDistillation):
+    """Learned is how much a node's target counts, from 0 to 2; all have one temperature."""
+
+    temperature = 0.5
+
+    def _targets(self, temperatures):
+        weights = 1 / (temperatures + 0.5)
+        weights = weights / weights.mean()
+        return weights.unsqueeze(1) * (self.teacher_logits / self.temperature).softmax(1)
+
+
+class FromHeuristic(LearnedDistillation):
+    """Learned is a factor on the heuristic's temperatures."""
+
+    def __init__(self, module, graph, teacher_logits, *args, **kwargs):
+        self.heuristic = 2 * heuristic_temperatures(
+            teacher_logits, graph.neighbor_mean, (1.0, 1.0, 1.0), 1.0
+        )
+        super().__init__(module, graph, teacher_logits, *args, **kwargs)
+
+    def _targets(self, temperatures):
+        return soft_targets(self.teacher_logits, self.heuristic * temperatures)
+
+    def snapshot(self):
+        state, temperatures = super().snapshot()
+        return state, self.heuristic * temperatures
+
+
+class Steady(TemperatureNetwork):
+    """No dropout, and a start at one temperature for all nodes."""
+
+    dropout = 0.0
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        torch.nn.init.zeros_(self.second.weight)
+        torch.nn.init.zeros_(self.second.bias)
+
+
+class Reader(Steady):
+    """The inputs are what tells best where the teacher errs: margin and disagreement."""
+
+    def __init__(self, n_classes, features, scale, negative=False):
+        super().__init__(2, ("logits",), scale, negative)
+
+    def forward(self, logits, entropy):
+        return super().forward(self.signals, entropy)
+
+
+class Reading(LearnedDistillation):
+    def __init__(self, module, graph, teacher_logits, *args, network, **kwargs):
+        probabilities = teacher_logits.softmax(1)
+        top = probabilities.topk(2, dim=1)
+        around = (graph.neighbor_mean @ probabilities).gather(1, top.indices[:, :1])
+        margin = top.values[:, :1] - top.values[:, 1:]
+        network.signals = torch.cat([margin, around], 1)
+        super().__init__(module, graph, teacher_logits, *args, network=network, **kwargs)
+
+
+def folds_teacher(graph, y, role, backbone, split):
+    """Cross-fitted: a labelled node is predicted by a teacher that has not seen its label."""
+    known = np.flatnonzero((role == "train") | (role == "temperature"))
+    stop = np.flatnonzero(role == "stop")
+    total, counts = 0.0, np.zeros(graph.n_nodes)
+    folds = StratifiedKFold(4, shuffle=True, random_state=split).split(known, y[known])
+    for number, (inside, _) in enumerate(folds):
+        own = np.full(len(role), "", dtype=role.dtype)
+        own[known[inside]], own[stop] = "train", "stop"
+        clf = GNNNodeClassifier(backbone, random_state=split + 100 * number)
+        proba = clf.fit(graph, y, role=own).predict_proba(graph)
+        seen = np.zeros(graph.n_nodes, bool)
+        seen[known[inside]] = True
+        total = total + np.where(seen[:, None], 0.0, proba)
+        counts += ~seen
+    return np.log(np.maximum(total / counts[:, None], 1e-9))
+
+
+def three_teachers(graph, y, role, backbone, split):
+    """The mean of three teachers."""
+    proba = [
+        GNNNodeClassifier(backbone, random_state=split + 100 * number)
+        .fit(graph, y, role=role)
+        .predict_proba(graph)
+        for number in range(3)
+    ]
+    return np.log(np.maximum(np.mean(proba, axis=0), 1e-9))
+
+
+def agreed(graph, y, proba):
+    """1 for the 70 % of nodes whose neighbours agree most with the teacher, 0 for the rest."""
+    around = graph_tensors(graph, torch.device("cpu")).neighbor_mean @ torch.from_numpy(proba)
+    agreement = around.numpy()[np.arange(len(proba)), proba.argmax(axis=1)]
+    return agreement >= np.quantile(agreement, 0.3)
+
+
+def oracle(graph, y, proba):
+    """1 where the teacher is right: reads the labels of the test nodes, to show what can be won."""
+    return np.unique(y)[proba.argmax(axis=1)] == y
+
+
+TEACHERS = {"cross-fitted": folds_teacher, "three": three_teachers}
+FROZEN = {"temperature_learning_rate": 0.0}
+UNADAPTED = {"adapt_teacher": False}
+SCALABLE = {"scalable": True}
+# Parameters of LTDNodeClassifier; and the classes, teacher and weights that take the place of ours.
+VARIANTS = {
+    "teacher": {},
+    "LTD": {},
+    "frozen": FROZEN,
+    "fixed 0.5": {"temperature": 0.5},
+    "fixed 0.2": {"temperature": 0.2},
+    "scalable": SCALABLE,
+    "unadapted": UNADAPTED,
+    "unadapted frozen": UNADAPTED | FROZEN,
+    "unadapted scalable": UNADAPTED | SCALABLE,
+    "no refit": {"refit": False},
+    "scale 0.4": {"temperature_scale": 0.4},
+    "smaller student steps": {"learning_rate": 0.002, "max_iter": 600},
+    "one moment per tensor": {"optimizer": TensorScaled, "learning_rate": 0.003},
+    "width 256": {"hidden_dim": 256},
+    "steady": {"network": Steady},
+    "margin and disagreement": {"step": Reading, "network": Reader},
+    "from heuristic": {"step": FromHeuristic},
+    "long-sighted": {"step": LongSighted},
+    "swapped": {"step": Swapped},
+    "weights, no refit": {"step": Weighted, "refit": False},
+    "cross-fitted": {"teacher": "cross-fitted"},
+    "three teachers": {"teacher": "three"},
+    "agreed 70 %, fixed 0.2": {"temperature": 0.2, "weights": agreed},
+    "oracle, fixed 0.2": {"temperature": 0.2, "weights": oracle},
+}
+
+
+def fit(variant, graph, y, role, backbone, split, teachers):
+    options = dict(VARIANTS[variant])
+    parts = {
+        "_ltd.LearnedDistillation": options.pop("step", LearnedDistillation),
+        "_ltd.TemperatureNetwork": options.pop("network", TemperatureNetwork),
+        "_base.Adam": options.pop("optimizer", Adam),
+    }
+    weights = options.pop("weights", None)
+    teacher = teachers(options.pop("teacher", "plain"))
+    if weights is not None:
+        found = weights(graph, y, teacher.predict_proba(graph).astype(np.float32))
+        parts["_ltd.soft_targets"] = partial(weighted_targets, torch.from_numpy(found))
+    clf = LTDNodeClassifier(teacher, backbone, random_state=1000 + split, **options)
+    with contextlib.ExitStack() as stack:
+        for name, part in parts.items():
+            stack.enter_context(mock.patch(f"sklearn_ltd.{name}", part))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message="the teacher is", category=UserWarning)
+        return clf.fit(graph, y, role=role)
+
+
+def weighted_targets(weights, teacher_logits, temperatures):
+    """Soft targets, scaled: the loss is linear in them."""
+    weights = weights.to(teacher_logits)
+    return (weights / weights.mean()).unsqueeze(1) * soft_targets(teacher_logits, temperatures)
+
+
+class Teachers:
+    """The teachers of one graph, backbone and split, fitted when they are asked for."""
+
+    def __init__(self, *cell):
+        self.cell = cell
+        self.fitted = {}
+
+    def __call__(self, name):
+        if name not in self.fitted:
+            graph, y, role, backbone, split = self.cell
+            if name == "plain":
+                clf = GNNNodeClassifier(backbone, random_state=split)
+                self.fitted[name] = FrozenEstimator(clf.fit(graph, y, role=role))
+            else:
+                self.fitted[name] = TEACHERS[name](*self.cell)
+        return self.fitted[name]
+
+
+def digits():
+    """Scikit-learn's digits in a graph of ten nearest neighbours."""
+    X, y = load_digits(return_X_y=True)
+    return KNNGraph(10).fit_transform(X), y
+
+
+def run_all(args):
+    """Run what the CSV file lacks."""
+    done = set()
+    if args.out.exists():
+        done = set(map(tuple, pd.read_csv(args.out)[FIELDS[:4]].to_numpy().tolist()))
+    cells = [(g, b, s) for s in args.splits for g in args.graphs for b in args.backbones]
+    loaded = {n: digits() if n == "digits" else load(args.data / f"{n}.npz") for n in args.graphs}
+    with args.out.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if file.tell() == 0:
+            writer.writeheader()
+        for cell in tqdm(cells, desc="graph x backbone x split"):
+            todo = [v for v in args.variants if (*cell, v) not in done]
+            name, backbone, split = cell
+            graph, y = loaded[name]
+            role = assign_roles(y, random_state=np.random.RandomState(split))
+            test = role == ""
+            teachers = Teachers(graph, y, role, backbone, split)
+            if "teacher" in todo:
+                todo.remove("teacher")
+                row = {
+                    "test_accuracy": 100 * teachers("plain").estimator.score(graph[test], y[test])
+                }
+                writer.writerow(dict(zip(FIELDS, (*cell, "teacher"))) | row)
+            for variant in todo:
+                start = time.perf_counter()
+                clf = fit(variant, graph, y, role, backbone, split, teachers)
+                row = {
+                    "test_accuracy": 100 * clf.score(graph[test], y[test]),
+                    "stop_loss": clf.history_[clf.best_iter_ - 1]["stop_loss"],
+                    "best_iter": clf.best_iter_,
+                    "seconds": round(time.perf_counter() - start, 2),
+                }
+                writer.writerow(dict(zip(FIELDS, (*cell, variant))) | row)
+                file.flush()
+
+
+def table(rows, variants, baseline):
+    """A Markdown table: mean accuracy, and the paired difference to a baseline."""
+    scores = rows.pivot_table(
+        index=["graph", "backbone", "split"], columns="variant", values="test_accuracy"
+    )
+    cells = scores.groupby(level=["graph", "backbone"])
+    names = [f"{graph} {backbone}" for graph, backbone in cells.groups]
+    lines = ["| " + " | ".join(["variant", *names, "all", f"to {baseline} (p)"]) + " |"]
+    lines.append("|---" * (len(names) + 3) + "|")
+    for variant in variants:
+        if variant not in scores:
+            continue
+        gain = (scores[variant] - scores[baseline]).dropna()
+        p = ttest_rel(gain, np.zeros(len(gain))).pvalue
+        means = cells[variant].mean()
+        numbers = [f"{mean:.2f}" for mean in [*means, means.mean()]]
+        numbers.append(f"{gain.mean():+.2f} ± {gain.sem():.2f} ({p:.2g})")
+        lines.append("| " + " | ".join([variant, *numbers]) + " |")
+    return "\n".join(lines)
+
+
+def parse(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with the npz files")
+    parser.add_argument("--graphs", nargs="+", default=["cora", "citeseer", "digits"])
+    parser.add_argument("--backbones", nargs="+", default=["gcn"], choices=BACKBONES)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--baseline", default="frozen", choices=list(VARIANTS))
+    parser.add_argument("--splits", type=split_numbers, default="10-19")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/variants.csv"))
+    return parser.parse_args(argv)
+
+
+def main():
+    args = parse()
+    torch.set_num_threads(1)
+    run_all(args)
+    rows = pd.read_csv(args.out)
+    print(table(rows[rows.split.isin(args.splits)], args.variants, args.baseline))
+
+
+if __name__ == "__main__":
+    main()
