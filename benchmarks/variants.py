@@ -238,7 +238,6 @@ VARIANTS = {
     "no refit": {"refit": False},
     "scale 0.4": {"temperature_scale": 0.4},
     "smaller student steps": {"learning_rate": 0.002, "max_iter": 600},
-    "one moment per tensor": {"optimizer": TensorScaled, "learning_rate": 0.003},
     "width 256": {"hidden_dim": 256},
     "steady": {"network": Steady},
     "margin and disagreement": {"step": Reading, "network": Reader},
@@ -249,6 +248,11 @@ VARIANTS = {
     "cross-fitted": {"teacher": "cross-fitted"},
     "three teachers": {"teacher": "three"},
     "agreed 70 %, fixed 0.2": {"temperature": 0.2, "weights": agreed},
+    "one moment per tensor, fixed 0.2": {
+        "temperature": 0.2,
+        "optimizer": TensorScaled,
+        "learning_rate": 0.003,
+    },
     "oracle, fixed 0.2": {"temperature": 0.2, "weights": oracle},
 }
 

@@ -62,7 +62,8 @@ class Adam:
         return dict(enumerate(map(self.state.get, self._parameters())))
 
     def load_state_dict(self, states):
-        for parameter, state in zip(self._parameters(), states.values()):
+        self.state.clear()
+        for parameter, state in zip(self._parameters(), states.values(), strict=True):
             if state is not None:
                 self.state[parameter] = {
                     name: value.to(parameter, copy=True) if torch.is_tensor(value) else value

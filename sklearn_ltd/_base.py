@@ -375,7 +375,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             step,
             stop_nodes,
             stop_y,
-            class_weight=labels.weights(device),
+            class_weight=labels.weights("stop", device=device),
             max_iter=max_iter,
             n_iter_no_change=self.n_iter_no_change,
             first_epoch=first_epoch,

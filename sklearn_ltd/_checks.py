@@ -147,6 +147,10 @@ def check_features_match(estimator, graph, structural=False):
 def users_level():
     """The `stacklevel` at which a warning of the calling function points to the user's line."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals["__name__"].split(".")[0] in ("sklearn", "sklearn_ltd"):
+    while frame.f_back and _package(frame) in ("sklearn", "sklearn_ltd"):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def _package(frame):
+    return frame.f_globals.get("__name__", "").split(".")[0]

@@ -9,13 +9,12 @@ from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ._distributed import own_share
 from ._sampling import shuffled
 from ._torch import dropout
-from ._train import clone_state, predict_logits, trainable
+from ._train import clone_state, cross_entropy, predict_logits, trainable
 
 TEMPERATURE_FEATURES = ("logits", "norm", "entropy")
 SMALLEST_TEMPERATURE = 1e-3
@@ -63,13 +62,13 @@ def distillation_loss(logits, targets, train_nodes, train_y, label_weight, class
     soft_loss = -(targets * logits[: len(targets)].log_softmax(1)).sum(1).mean()
     if label_weight == 0:
         return soft_loss
-    hard_loss = F.cross_entropy(logits[train_nodes], train_y, class_weight)
+    hard_loss = cross_entropy(logits[train_nodes], train_y, class_weight)
     return soft_loss + label_weight * hard_loss
 
 
 def evaluation_loss(logits, nodes, y, class_weight=None):
     """``mean_{v in V_E} CE(y_v, p_v)``, by which the temperatures are judged."""
-    return F.cross_entropy(logits[nodes], y, class_weight)
+    return cross_entropy(logits[nodes], y, class_weight)
 
 
 def distillation_batches(loss, batch_size, rng):
@@ -193,10 +192,10 @@ class LearnedDistillation:
     teacher_logits : torch.Tensor of shape (n, n_classes)
     loss : callable
         ``loss(logits, targets)``, see `distillation_loss`.
-    optimizer : torch.optim.Optimizer
+    optimizer : Adam or torch.optim.Optimizer
         Of the student.
     network : TemperatureNetwork
-    temperature_optimizer : torch.optim.Optimizer or None
+    temperature_optimizer : Adam or torch.optim.Optimizer or None
         Of the network; None leaves it at its random start.
     evaluation_loss : callable
         Of the student's logits of all nodes.

@@ -8,7 +8,6 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -17,6 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from ._base import BaseNodeClassifier
 from ._sampling import shuffled
 from ._torch import few_threads, memory_advice, resolve_device, seeded
+from ._train import cross_entropy
 from ._typing import Backbone, ClassWeight, GraphLike, Labels, RandomState, typed
 
 NETWORK_CONSTRAINTS = {
@@ -202,7 +202,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
                 labels,
                 self._tensors(graph, device),
                 device,
-                loss=lambda logits: F.cross_entropy(logits[nodes], codes, weights),
+                loss=lambda logits: cross_entropy(logits[nodes], codes, weights),
                 batches=partial(_labeled_batches, nodes, codes, weights),
             )
             self._run(step, graph, labels, device)
@@ -212,7 +212,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
 def _labeled_batches(nodes, codes, weights, batch_size, rng):
     """The labelled nodes in random order, with the cross-entropy of each batch."""
     for part in shuffled(len(nodes), batch_size, rng):
-        loss = partial(F.cross_entropy, target=codes[part], weight=weights)
+        loss = partial(cross_entropy, y=codes[part], class_weight=weights)
         yield nodes[part].cpu().numpy(), loss
 
 

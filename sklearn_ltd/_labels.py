@@ -20,13 +20,14 @@ class Labels:
         Class codes; -1 for every node that has no role: its label is not read.
     nodes : dict of str to ndarray
         Role ("train", "temperature", "stop") to the sorted positions of its nodes.
-    class_weights : ndarray of shape (n_classes,) or None
-        How much a label of each class counts in the losses, where they differ.
+    class_prior : ndarray of shape (n_classes,) or None
+        Frequencies of the classes in the graph, for which the labels are to stand; None: those
+        among the labels.
     """
 
     codes: np.ndarray
     nodes: dict
-    class_weights: np.ndarray | None = None
+    class_prior: np.ndarray | None = None
 
     def positions(self, *roles):
         """Sorted positions of the nodes with one of the roles."""
@@ -42,11 +43,22 @@ class Labels:
         nodes = {name: np.empty(0, int) for name in ROLES} | {role: self.positions(*ROLES)}
         return replace(self, nodes=nodes)
 
-    def weights(self, device):
-        """`class_weights` as a tensor, or None."""
-        if self.class_weights is None:
+    def frequencies(self, *roles, n_classes):
+        """Frequencies of the classes among the labels with one of the roles."""
+        nodes = self.positions(*roles)
+        return np.bincount(self.codes[nodes], minlength=n_classes) / max(1, len(nodes))
+
+    def weights(self, *roles, device):
+        """Class weights by which the labels of the roles stand for the graph; None: all 1."""
+        if self.class_prior is None:
             return None
-        return torch.tensor(self.class_weights, dtype=torch.float32, device=device)
+        ratio = self.ratio(self.class_prior, *roles)
+        return torch.tensor(ratio, dtype=torch.float32, device=device)
+
+    def ratio(self, frequencies, *roles):
+        """`frequencies` of the classes by those among the labels of the roles; 1 without any."""
+        known = self.frequencies(*roles, n_classes=len(frequencies))
+        return np.divide(frequencies, known, out=np.ones(len(known)), where=known > 0)
 
     @property
     def roles(self):

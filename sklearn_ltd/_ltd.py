@@ -30,7 +30,7 @@ from ._distill import (
     soft_targets,
 )
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, class_weights
-from ._prior import calibrate, class_ratio
+from ._prior import calibrate, class_frequencies
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
 from ._typing import (
@@ -117,12 +117,12 @@ class LTDNodeClassifier(BaseNodeClassifier):
         of the best epoch and for as many steps as it took; callbacks and `history_` are not
         told of these.
     adapt_teacher : bool, default=True
-        Calibrate the teacher on the "stop" labels; then, unless `class_weight` is set, correct its
-        probabilities and weight the labels by how much more frequent each class is in the graph,
-        by its predictions, than among the "train" and "temperature" labels, from which the
-        teacher is taken to have learned.  Where labels are drawn class by class this matters more
-        than anything else; set it to False for a teacher that has learned from labels with other
-        frequencies.
+        Calibrate the teacher on the "stop" labels, estimate from its predictions how frequent each
+        class is in the graph, correct its probabilities for that and weight the labels alike.
+        Labels that are drawn class by class do not show these frequencies.  The teacher is taken
+        to have learned from the "train" and "temperature" labels: set it to False for one that has
+        learned from labels with other frequencies, or with a `class_weight` of its own.  With
+        `class_weight`, which then says what a class counts, it is calibrated only.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the losses that are trained on, as in scikit-learn; the epoch is
         chosen without.
@@ -153,7 +153,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
     teacher_ : estimator or None
         The fitted teacher; None if it was a module or an array.
     teacher_proba_ : ndarray of shape (n, n_classes)
-        The teacher's probabilities of all nodes of the training graph.
+        The teacher's probabilities of all nodes of the training graph, before it is adapted.
     temperatures_ : ndarray of shape (n,)
         The temperature of every node at the best epoch.
     initial_temperatures_ : ndarray of shape (n,)
@@ -350,13 +350,15 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     def _adapt(self, logits, labels):
         """The teacher's logits and the labels' weights for the graph's class frequencies."""
+        learned_from = ("train", "temperature")
+        prior = labels.frequencies(*learned_from, n_classes=len(self.classes_))
         stop = labels.nodes["stop"]
-        logits = calibrate(logits, stop, labels.codes[stop])
+        logits = calibrate(logits, stop, labels.codes[stop], labels.ratio(prior, "stop"))
         if self.class_weight is not None:
             return logits, labels
-        learned_from = labels.positions("train", "temperature")
-        ratio = class_ratio(logits, labels.codes[learned_from])
-        return logits + np.log(ratio).astype(logits.dtype), replace(labels, class_weights=ratio)
+        prior = class_frequencies(logits, labels)
+        ratio = labels.ratio(prior, *learned_from).astype(logits.dtype)
+        return logits + np.log(ratio), replace(labels, class_prior=prior)
 
     def _check_labels_suffice(self, labels, drawn):
         counts = np.bincount(labels.codes[labels.codes >= 0])
@@ -445,7 +447,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
                 evaluation_loss,
                 nodes=held_out,
                 y=codes,
-                class_weight=self._class_weights(labels, device),
+                class_weight=self._class_weights(labels, "temperature", device),
             ),
             warmup_iter=self.warmup_iter,
         )
@@ -462,12 +464,12 @@ class LTDNodeClassifier(BaseNodeClassifier):
             train_nodes=nodes,
             train_y=codes,
             label_weight=self.label_weight,
-            class_weight=self._class_weights(labels, device),
+            class_weight=self._class_weights(labels, "train", device),
         )
 
-    def _class_weights(self, labels, device):
+    def _class_weights(self, labels, role, device):
         if self.class_weight is None:
-            return labels.weights(device)
+            return labels.weights(role, device=device)
         _, codes = labels.tensors("train", device=device)
         return class_weights(self.class_weight, self.classes_, codes, device)
 

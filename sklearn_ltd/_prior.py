@@ -8,18 +8,22 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from ._labels import ROLES
+
 _WIDEST = np.log(20)
 
 
-def calibrate(logits, nodes, y):
+def calibrate(logits, nodes, y, weights):
     """Logits divided by the temperature that makes them likely at `nodes` (Guo et al., 2017).
 
     Parameters
     ----------
     logits : ndarray of shape (n, n_classes)
     nodes, y : ndarray of shape (n_known,)
-        Nodes whose classes the teacher was not trained on.  The fewer, the closer the
+        Nodes from whose classes the teacher has not learned.  The fewer, the closer the
         temperature stays to 1: its logarithm has a standard normal prior.
+    weights : ndarray of shape (n_classes,)
+        How much a node of each class counts.
 
     Returns
     -------
@@ -29,39 +33,41 @@ def calibrate(logits, nodes, y):
     ----------
     Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
     """
+    if not len(nodes):
+        return logits
     known = logits[nodes].astype(np.float64)
 
     def loss(log_temperature):
         log_proba = log_softmax(known / np.exp(log_temperature), axis=1)
-        return log_temperature**2 / 2 - log_proba[np.arange(len(y)), y].sum()
+        return log_temperature**2 / 2 - weights[y] @ log_proba[np.arange(len(y)), y]
 
     best = minimize_scalar(loss, bounds=(-_WIDEST, _WIDEST), method="bounded").x
     return logits / np.exp(best).astype(logits.dtype)
 
 
-def class_ratio(logits, y):
-    """How much more frequent each class is in the graph than among the labels `y`.
+def class_frequencies(logits, labels):
+    """Frequencies of the classes in the graph: the mean of calibrated probabilities.
 
-    One step of the expectation-maximisation of Saerens et al. (2002), which estimates the
-    frequencies in the graph by the mean of calibrated probabilities.  Further steps would follow
-    the errors of a weak classifier.
+    This is the first step of the expectation-maximisation of Saerens et al. (2002); further
+    ones follow the errors of a weak classifier.  A class that the teacher predicts so rarely that
+    its known nodes alone are more keeps its frequency among the labels.
 
     Parameters
     ----------
     logits : ndarray of shape (n, n_classes)
         Of all nodes, calibrated.
-    y : ndarray of shape (n_known,)
-        The class codes from which the logits were learned.
+    labels : Labels
 
     Returns
     -------
-    ratio : ndarray of shape (n_classes,)
+    frequencies : ndarray of shape (n_classes,)
 
     References
     ----------
     Saerens, Latinne, Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
     Probabilities: A Simple Procedure", Neural Computation 14, 2002.
     """
-    frequencies = softmax(logits, axis=1).mean(axis=0)
-    known = np.bincount(y, minlength=len(frequencies)) / len(y)
-    return frequencies / known
+    frequencies = softmax(logits, axis=1).mean(axis=0, dtype=np.float64)
+    known = labels.frequencies(*ROLES, n_classes=len(frequencies))
+    n_known = len(labels.positions(*ROLES))
+    return np.where(frequencies < known * n_known / len(logits), known, frequencies)

@@ -31,6 +31,12 @@ def trainable(module):
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
+def cross_entropy(logits, y, class_weight=None):
+    """The mean over the nodes, weighted by class."""
+    weight = None if class_weight is None else class_weight.to(logits.dtype)
+    return F.cross_entropy(logits, y, weight)
+
+
 class PlainStep:
     """One epoch of ordinary training: one step of the optimizer on a loss of the logits.
 
@@ -41,7 +47,7 @@ class PlainStep:
     graph : GraphTensors
     loss : callable
         Of the logits of all nodes.
-    optimizer : torch.optim.Optimizer
+    optimizer : Adam or torch.optim.Optimizer
         Of the module.
     """
 
@@ -241,7 +247,7 @@ def _evaluate(losses, logits, stop_nodes, stop_y, class_weight):
     if len(stop_nodes):
         stop = logits[stop_nodes]
         numbers["stop_accuracy"] = (stop.argmax(1) == stop_y).to(logits.dtype).mean()
-        numbers["stop_loss"] = F.cross_entropy(stop, stop_y, class_weight)
+        numbers["stop_loss"] = cross_entropy(stop, stop_y, class_weight)
     numbers["sum"] = logits.square().sum()  # norms and deviations have to be finite as well
     values = torch.stack([number.detach().to(logits.dtype) for number in numbers.values()])
     record = dict(zip(numbers, values.tolist()))

@@ -2,13 +2,25 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
 from sklearn_ltd import LTDNodeClassifier
-from sklearn_ltd._prior import calibrate, class_ratio
+from sklearn_ltd._labels import Labels
+from sklearn_ltd._prior import calibrate, class_frequencies
 from sklearn_ltd.datasets import make_attributed_sbm
 from sklearn_ltd.model_selection import assign_roles
+
+EQUAL = np.ones(3)
+
+
+def _labels(train, stop=(), n=1000):
+    """Labels of the first nodes, by role."""
+    codes = np.full(n, -1)
+    codes[: len(train) + len(stop)] = [*train, *stop]
+    nodes = {"train": np.arange(len(train)), "temperature": np.empty(0, int)}
+    return Labels(codes, nodes | {"stop": len(train) + np.arange(len(stop))})
 
 
 def _true_logits(n, rng):
@@ -22,14 +34,14 @@ def _true_logits(n, rng):
 def test_calibration_undoes_a_scale(scale):
     logits, y = _true_logits(5000, np.random.RandomState(0))
     nodes = np.arange(4000)
-    calibrated = calibrate((scale * logits).astype(np.float32), nodes, y[nodes])
+    calibrated = calibrate((scale * logits).astype(np.float32), nodes, y[nodes], EQUAL)
     assert calibrated.dtype == np.float32
     np.testing.assert_allclose(calibrated, logits, rtol=0.1)
 
 
 def test_calibration_lowers_the_loss_on_other_nodes():
     logits, y = _true_logits(1000, np.random.RandomState(0))
-    calibrated = calibrate(6 * logits, np.arange(60), y[:60])
+    calibrated = calibrate(6 * logits, np.arange(60), y[:60], EQUAL)
     before, after = (softmax(z[60:], axis=1) for z in (6 * logits, calibrated))
     assert log_loss(y[60:], after) < log_loss(y[60:], before) - 0.5
 
@@ -37,24 +49,52 @@ def test_calibration_lowers_the_loss_on_other_nodes():
 def test_few_or_no_labels_leave_the_teacher_nearly_as_it_is():
     logits, y = _true_logits(10, np.random.RandomState(0))
     none = np.empty(0, int)
-    np.testing.assert_allclose(calibrate(logits, none, y[none]), logits, rtol=1e-3)
+    assert np.array_equal(calibrate(logits, none, y[none], EQUAL), logits)
     right = logits.argmax(axis=1)[:2]  # both right: without a prior infinitely sharp
-    ratio = (calibrate(logits, np.arange(2), right) / logits).mean()
+    ratio = (calibrate(logits, np.arange(2), right, EQUAL) / logits).mean()
     assert 1 < ratio < 3
 
 
-def test_class_ratio_is_one_where_the_labels_are_drawn_from_the_graph():
+def test_calibration_weights_the_classes():
+    logits, y = _true_logits(30, np.random.RandomState(0))
+    nodes = np.arange(30)
+    twice = np.r_[nodes, nodes[y == 0]]
+    repeated = calibrate(logits, twice, y[twice], EQUAL)
+    weighted = calibrate(logits, nodes, y, np.array([2.0, 1, 1]))
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-6)
+
+
+def test_frequencies_are_those_of_labels_that_are_drawn_from_the_graph():
     logits, y = _true_logits(20000, np.random.RandomState(0))
-    np.testing.assert_allclose(class_ratio(logits, y), 1, atol=0.03)
+    found = class_frequencies(logits, _labels(y[:3000], n=20000))
+    np.testing.assert_allclose(found, np.bincount(y) / len(y), atol=0.02)
 
 
-def test_class_ratio_finds_the_direction_of_a_shift():
+def test_a_class_that_the_teacher_does_not_know_keeps_its_frequency():
+    logits, _ = _true_logits(1000, np.random.RandomState(0))
+    logits[:, 2] = -1e4
+    found = class_frequencies(logits, _labels([0, 1, 2, 2], stop=[2]))
+    assert found[2] == 0.6
+    assert found[:2] == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_labels_of_every_role_stand_for_the_graph():
+    labels = _labels([0, 0, 1, 2], stop=[0, 1, 1, 1])
+    assert labels.weights("train", device="cpu") is None
+    labels.class_prior = np.array([0.5, 0.3, 0.2])
+    assert labels.weights("train", device="cpu").tolist() == pytest.approx([1, 1.2, 0.8])
+    stop = labels.weights("stop", device="cpu").tolist()
+    assert stop == pytest.approx([2, 0.4, 1])  # none of class 2
+
+
+def test_frequencies_show_a_shift():
     # Learned from classes of one size, seen on nodes of which 80 % are of class 0: by Bayes.
     rng = np.random.RandomState(0)
     y = rng.choice(3, 5000, p=[0.8, 0.1, 0.1])
     x = 2 * np.eye(3)[y] + rng.normal(size=(5000, 3))
     balanced = log_softmax(2 * x, axis=1)  # log-likelihood ratios of the three Gaussians
-    ratio = class_ratio(balanced, np.repeat([0, 1, 2], 20))
+    labels = _labels(np.repeat([0, 1, 2], 20), n=5000)
+    ratio = labels.ratio(class_frequencies(balanced, labels), "train")
     assert 1.8 < ratio[0] < 2.4  # one step of the way to 0.8 / (1 / 3) = 2.4
     assert ratio[1:] == pytest.approx([0.45, 0.45], abs=0.15)
     right = (balanced.argmax(axis=1) == y).mean()
@@ -89,3 +129,44 @@ def test_class_weight_takes_the_place_of_the_correction(unequal):
     frequencies = np.bincount(clf.fit(graph, y, role=role).predict(graph)) / len(y)
     corrected = LTDNodeClassifier(max_iter=30, random_state=0).fit(graph, y, role=role)
     assert frequencies[2] > (corrected.predict(graph) == 2).mean()
+
+
+def test_stop_labels_may_have_other_frequencies(unequal):
+    graph, y, role = unequal
+    rng = np.random.RandomState(0)
+    scores = []
+    for _ in range(3):
+        drawn = np.where(role == "stop", "", role)  # as in Planetoid's splits
+        drawn[rng.choice(np.flatnonzero(drawn == ""), 150, replace=False)] = "stop"
+        test = drawn == ""
+        for adapt in (True, False):
+            clf = LTDNodeClassifier(temperature=0.5, adapt_teacher=adapt, random_state=0)
+            scores.append(clf.fit(graph, y, role=drawn).score(graph[test], y[test]))
+    assert np.mean(scores[::2]) > np.mean(scores[1::2]) - 0.01
+
+
+@pytest.mark.parametrize("params", [{}, {"scalable": True}])
+@pytest.mark.parametrize("unknown", [-1e4, -200.0])
+def test_a_teacher_that_does_not_know_a_class(params, unknown):
+    data = make_attributed_sbm(300, 3, random_state=0)
+    logits = 5 * np.eye(3)[data.y]
+    logits[:, 2] = unknown
+    clf = LTDNodeClassifier(logits, **params, max_iter=60, random_state=0)
+    with pytest.warns(UserWarning, match="array of logits"):
+        clf.fit(data.graph[:60], data.y[:60])
+    others = data.y[60:] < 2
+    assert clf.score(data.graph[60:][others], data.y[60:][others]) > 0.8
+
+
+def test_logits_of_another_type():
+    class Double(torch.nn.Module):
+        def __init__(self, n_features, n_classes):
+            super().__init__()
+            self.linear = torch.nn.Linear(n_features, n_classes).double()
+
+        def forward(self, x, edge_index):
+            return self.linear(x.double())
+
+    data = make_attributed_sbm(200, random_state=0)
+    clf = LTDNodeClassifier("gcn", Double, temperature=0.5, max_iter=30, random_state=0)
+    assert clf.fit(data.graph[:80], data.y[:80]).score(data.graph[80:], data.y[80:]) > 0.4
