@@ -385,7 +385,10 @@ def main():
     torch.set_num_threads(1)
     run_all(args)
     rows = pd.read_csv(args.out)
-    print(table(rows[rows.split.isin(args.splits)], args.variants, args.baseline))
+    asked = {"split": args.splits, "graph": args.graphs, "backbone": args.backbones}
+    for name, values in asked.items():
+        rows = rows[rows[name].isin(values)]
+    print(table(rows, args.variants, args.baseline))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a `Graph` is made of, checked; the errors tell what to pass instead."""
 
 import sys
+import warnings
 
 import numpy as np
 import scipy.sparse as sp
@@ -62,11 +63,20 @@ def _canonical(adjacency):
 
 def rows_by_name(X, names):
     """The rows of a DataFrame whose index holds the node names, in the order of the nodes."""
-    if names is None or not hasattr(X, "loc"):
+    if not hasattr(X, "loc"):
         return X
-    index, order = X.index.tolist(), names.tolist()
-    same_names = len(index) == len(order) and set(index) == set(order)
-    return X.loc[order] if same_names else X
+    index, order = X.index.tolist(), [] if names is None else names.tolist()
+    if len(index) == len(order) and set(index) == set(order):
+        return X.loc[order]
+    if any(isinstance(name, str) for name in index):
+        warnings.warn(
+            f"the index of X, {index[:3]}..., is not read: its rows are taken to be in the order "
+            "of the nodes. Pass node_names= with the same names to put them in order, or "
+            "X.to_numpy() if they are.",
+            UserWarning,
+            stacklevel=users_level(),
+        )
+    return X
 
 
 def check_features(X, n_nodes):

@@ -391,7 +391,9 @@ def test_features_become_floats(dtype, kept):
 
 def test_data_frame_columns_are_feature_names():
     frame = pd.DataFrame({"age": np.arange(N), "size": 1.5}, index=list("uvwxyz"))
-    graph = Graph(ring(), frame)
+    with pytest.warns(UserWarning, match="is not read.*Pass node_names= with the same") as caught:
+        graph = Graph(ring(), frame)
+    assert caught[0].filename == __file__
     assert graph.feature_names.tolist() == ["age", "size"]
     assert graph[[0]].feature_names.tolist() == ["age", "size"]
     assert_array_equal(graph.X[:, 0], np.arange(N))
