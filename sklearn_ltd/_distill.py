@@ -254,17 +254,9 @@ class LearnedDistillation:
         return soft_targets(self.teacher_logits, temperatures)
 
     def _distil(self, targets, learning):
-        """One step of the student; the gradient keeps its graph if it is to be learned from.
-
-        The forward pass runs on copies of the parameters, because the optimizer changes them
-        in place while the graph of the gradient still needs them.
-        """
+        """One step of the student; the gradient keeps its graph if it is to be learned from."""
         leaf = targets.detach().requires_grad_(learning)
-        copies = {
-            name: parameter.detach().clone().requires_grad_()
-            for name, parameter in self.module.named_parameters()
-            if parameter.requires_grad
-        }
+        copies = self._copies()
         logits = torch.func.functional_call(self.module, copies, (self.graph,))
         loss = self.loss(logits, leaf)
         gradients = torch.autograd.grad(
@@ -274,6 +266,18 @@ class LearnedDistillation:
             parameter.grad = gradient.detach()
         self.optimizer.step()
         return loss, gradients, leaf
+
+    def _copies(self):
+        """Copies of the parameters, on which the forward pass runs.
+
+        The optimizer changes the parameters in place while the graph of the gradient still needs
+        them.
+        """
+        return {
+            name: parameter.detach().clone().requires_grad_()
+            for name, parameter in self.module.named_parameters()
+            if parameter.requires_grad
+        }
 
     def _learn(self, targets, gradients, leaf):
         """One step of the temperature network along the exact hypergradient.
@@ -287,14 +291,18 @@ class LearnedDistillation:
         self.module.train()
         evaluation = self.evaluation_loss(logits)
         outer = torch.autograd.grad(evaluation, trainable(self.module), materialize_grads=True)
-        scales = step_scale(self.optimizer, trainable(self.module))
-        scaled = [s * g for s, g in zip(scales, outer)]
-        inner = sum((g * s).sum() for g, s in zip(gradients, scaled))
+        direction = self._direction(outer, gradients)
+        inner = sum((g * d).sum() for g, d in zip(gradients, direction))
         (derivative,) = torch.autograd.grad(inner, leaf)
         self.temperature_optimizer.zero_grad()
         (targets * -derivative).sum().backward()
         self.temperature_optimizer.step()
         return logits, evaluation
+
+    def _direction(self, outer, gradients):
+        """``P dL_eval/dtheta'``, along which the gradient of the student's loss is judged."""
+        scales = step_scale(self.optimizer, trainable(self.module))
+        return [s * g for s, g in zip(scales, outer)]
 
     def snapshot(self):
         """Copies of the student's state and of the temperatures, taken without dropout."""

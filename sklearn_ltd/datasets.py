@@ -379,25 +379,33 @@ def _fetch(name, data_home, download, description):
     """A graph from the data home; if it is not there, it is downloaded, checked and put there."""
     folder = Path(get_data_home(data_home)) / "sklearn_ltd"
     path = folder / f"{name}.npz"
-    if not path.exists():
+    if path.exists():
+        data = load_npz(path)
+        try:
+            _check_content(name, data)
+        except ValueError as error:
+            raise OSError(f"{path} is damaged: {error} Delete it to download it anew.") from error
+    else:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder) as temporary:
-            new = Path(temporary) / path.name
-            try:
-                _save_npz(new, *download(temporary))
-                _check_content(name, load_npz(new))
-            except Exception as error:  # a broken download fails in many ways
-                raise OSError(
-                    f"the download of {name} failed, nothing was kept: {error} Try again; or get "
-                    "the graph elsewhere and read it with load_npz."
-                ) from error
-            new.replace(path)
-    data = load_npz(path)
-    try:
-        _check_content(name, data)
-    except ValueError as error:
-        raise OSError(f"{path} is damaged: {error} Delete it to download it anew.") from error
+        data = _keep_download(name, path, download)
     data.DESCR = f"{name.replace('_', ' ').capitalize()}.\n\n{description}"
+    return data
+
+
+def _keep_download(name, path, download):
+    """Download to a folder beside `path`, check, move there; the graph."""
+    with TemporaryDirectory(dir=path.parent) as temporary:
+        new = Path(temporary) / path.name
+        try:
+            _save_npz(new, *download(temporary))
+            data = load_npz(new)
+            _check_content(name, data)
+        except Exception as error:  # a broken download fails in many ways
+            raise OSError(
+                f"the download of {name} failed, nothing was kept: {error} Try again; or get "
+                "the graph elsewhere and read it with load_npz."
+            ) from error
+        new.replace(path)
     return data
 
 
