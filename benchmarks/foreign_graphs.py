@@ -45,14 +45,12 @@ import pandas as pd
 import paper_tables
 import scipy.sparse as sp
 import torch
-from paper_tables import choose_fixed, run_all, split_numbers
-from scipy.sparse.csgraph import connected_components
-from scipy.stats import ttest_rel
+from paper_tables import largest_component, run_all, split_numbers, table
 from sklearn.datasets import load_digits
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from sklearn_ltd import KNNGraph
-from sklearn_ltd.datasets import load_npz, make_attributed_sbm
+from sklearn_ltd.datasets import _save_npz, load_npz, make_attributed_sbm
 
 MAX_NODES = 3000
 MIN_CLASS = 60
@@ -245,19 +243,15 @@ def walk(adjacency, n_nodes, seed=0, restart=0.15):
     return np.sort(list(met))
 
 
-def largest_component(adjacency, nodes):
-    _, component = connected_components(adjacency[nodes][:, nodes], directed=False)
-    return nodes[component == np.bincount(component).argmax()]
-
-
 def prepare(adjacency, X, y):
     """Sample; drop small classes and all but the largest component until neither is left."""
     y = np.array(y).astype(str)
-    nodes = largest_component(adjacency, np.arange(len(y)))
+    nodes = largest_component(adjacency)
     nodes = nodes[walk(adjacency[nodes][:, nodes], MAX_NODES)]
     while True:
         names, codes, sizes = np.unique(y[nodes], return_inverse=True, return_counts=True)
-        kept = largest_component(adjacency, nodes[(sizes >= MIN_CLASS)[codes]])
+        kept = nodes[(sizes >= MIN_CLASS)[codes]]
+        kept = kept[largest_component(adjacency[kept][:, kept])]
         if len(kept) == len(nodes):
             return (
                 adjacency[nodes][:, nodes],
@@ -278,11 +272,8 @@ def build(args):
             print(f"{name} is left out: {error}", file=sys.stderr)
             continue
         adjacency, X, y, classes = prepare(sp.csr_array(adjacency), X, y)
-        arrays = {"labels": y, "class_names": classes}
-        for prefix, matrix in (("adj", adjacency), ("attr", X)):
-            arrays |= {f"{prefix}_{part}": getattr(matrix, part) for part in ("data", "indices")}
-            arrays |= {f"{prefix}_indptr": matrix.indptr, f"{prefix}_shape": matrix.shape}
-        np.savez_compressed(args.data / f"{name}.npz", **arrays)
+        labels = {"labels": y, "class_names": classes}
+        _save_npz(args.data / f"{name}.npz", adjacency, X, labels)
 
 
 def describe(data, graphs):
@@ -302,33 +293,15 @@ def describe(data, graphs):
     return "\n".join(lines)
 
 
-def table(rows, graphs):
-    """A Markdown table: mean ± standard deviation over the splits, and paired gains of LTD."""
-    baselines = [name for name in METHODS if not name.startswith("LTD") or name == "LTD frozen"]
-    header = ["graph", "backbone", "splits", *METHODS, *(f"LTD - {m} (p)" for m in baselines)]
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    gains = defaultdict(list)
-    rows = choose_fixed(rows)
-    for backbone in BACKBONES:
-        for graph in graphs:
-            cell = rows[(rows.graph == graph) & (rows.backbone == backbone)]
-            scores = cell.pivot(index="split", columns="method", values="test_accuracy")
-            scores = scores.reindex(columns=METHODS).dropna()
-            if len(scores) < 2:
-                continue
-            numbers = [f"{scores[m].mean():.2f} ± {scores[m].std():.2f}" for m in METHODS]
-            for name in baselines:
-                gain = (scores.LTD - scores[name]).mean()
-                p = ttest_rel(scores.LTD, scores[name]).pvalue
-                numbers.append(f"{gain:+.2f} ({p:.2g})")
-            gains[backbone].append((scores.LTD - scores.teacher).mean())
-            lines.append("| " + " | ".join([graph, backbone, str(len(scores)), *numbers]) + " |")
-    for backbone, found in gains.items():
-        wins = sum(gain >= 0 for gain in found)
-        lines.append(
-            f"\n{backbone}: LTD is at least as good as its teacher on {wins} of {len(found)}"
-        )
-    return "\n".join(lines)
+def wins(rows, backbone):
+    """A line: on how many graphs LTD is at least as good as its teacher."""
+    chosen = rows[rows.backbone == backbone]
+    scores = chosen.pivot_table(
+        index=["graph", "split"], columns="method", values="test_accuracy"
+    ).dropna(subset=["LTD", "teacher"])
+    gains = (scores["LTD"] - scores["teacher"]).groupby("graph").mean()
+    won = f"{(gains >= 0).sum()} of {len(gains)}"
+    return f"{backbone}: LTD is at least as good as its teacher on {won}"
 
 
 def parse():
@@ -340,7 +313,7 @@ def parse():
     parser.add_argument("--data", type=Path, default=Path("benchmarks/foreign"))
     parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), choices=list(GRAPHS))
     parser.add_argument("--backbones", nargs="+", default=BACKBONES)
-    parser.add_argument("--splits", default="", help="for example 0-9 or 0,3,5")
+    parser.add_argument("--splits", type=split_numbers, help="for example 0-9 or 0,3,5")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/foreign_graphs.csv"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.set_defaults(methods=FITTED)
@@ -354,10 +327,12 @@ def main():
         build(args)
     args.graphs = [name for name in args.graphs if (args.data / f"{name}.npz").exists()]
     print(describe(args.data, args.graphs), "\n")
-    for split in split_numbers(args.splits) if args.splits else []:
-        run_all(argparse.Namespace(**vars(args) | {"splits": [split]}))
+    if args.splits:
+        run_all(args)
     if args.out.exists():
-        print(table(pd.read_csv(args.out), args.graphs))
+        rows = pd.read_csv(args.out)
+        print(table(rows, args.graphs, args.backbones, METHODS))
+        print(*(f"\n{wins(rows, backbone)}" for backbone in args.backbones), sep="\n")
 
 
 if __name__ == "__main__":

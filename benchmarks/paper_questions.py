@@ -26,14 +26,13 @@ job goes on.  A Markdown section is printed at the end.  All of it, and each que
 """
 
 import argparse
-import csv
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from paper_tables import BACKBONES, PUBLISHED, load, split_numbers
+from paper_tables import BACKBONES, PUBLISHED, load, resumed, split_numbers
 from scipy.stats import pearsonr, spearmanr, ttest_1samp, ttest_rel
 from scipy.stats.contingency import odds_ratio
 from sklearn.frozen import FrozenEstimator
@@ -137,17 +136,9 @@ def cells(args):
 
 def run_all(args):
     """Run what the CSV file lacks."""
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    done = set()
-    if args.out.exists():
-        rows = pd.read_csv(args.out, dtype={"setting": str})
-        done = set(map(tuple, rows[KEY].to_numpy().tolist()))
-    todo = [cell for cell in cells(args) if cell not in done]
     graphs, current = {}, (None, None)
-    with args.out.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if file.tell() == 0:
-            writer.writerow(FIELDS)
+    with resumed(args.out, FIELDS, KEY, dtype={"setting": str}) as (done, write):
+        todo = [cell for cell in cells(args) if cell not in done]
         for cell in tqdm(todo, desc="settings"):
             question, graph, teacher, student, setting, number = cell
             if graph not in graphs:
@@ -155,8 +146,8 @@ def run_all(args):
             if current[0] != (graph, number):
                 current = (graph, number), Split(*graphs[graph], number)
             found = current[1].measure(question, teacher, student, SETTINGS[question][setting])
-            writer.writerows([*cell, name, float(value)] for name, value in found.items())
-            file.flush()
+            for name, value in found.items():
+                write(dict(zip(FIELDS, (*cell, name, float(value)))))
 
 
 def markdown(rows, args):

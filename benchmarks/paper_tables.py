@@ -18,6 +18,7 @@ import argparse
 import csv
 import time
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ METHODS = {
     "LTD not adapted": {"adapt_teacher": False},
     "LTD as in the paper": PAPER,
 }
+COLUMNS = ["teacher", "FT", *(name for name in METHODS if name.startswith("LTD"))]
 FRAMEWORKS = ["GraphAKD", "FreeKD", "CPF", "RDD", "LTD"]
 PUBLISHED = {  # their test accuracy on one split, in the paper's appendix
     "cora": {
@@ -79,12 +81,39 @@ FIELDS = ["graph", "backbone", "split", "method", "test_accuracy", "stop_accurac
 FIELDS += ["last_stop_accuracy", "n_iter", "seconds"]
 
 
+def largest_component(adjacency):
+    """Positions of its nodes."""
+    _, component = connected_components(adjacency, directed=False)
+    return np.flatnonzero(component == np.bincount(component).argmax())
+
+
 def load(path):
     """The largest connected component of a graph, and its labels."""
     data = load_npz(path)
-    _, component = connected_components(data.graph.adjacency, directed=False)
-    nodes = np.flatnonzero(component == np.bincount(component).argmax())
+    nodes = largest_component(data.graph.adjacency)
     return data.graph[nodes].induced(), data.y[nodes]
+
+
+@contextmanager
+def resumed(path, fields, key, dtype=None):
+    """A CSV file that an interrupted job goes on with.
+
+    Gives the keys of the rows that are there, as tuples, and a function that appends a row.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = set()
+    if path.exists():
+        done = set(map(tuple, pd.read_csv(path, dtype=dtype)[key].to_numpy().tolist()))
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, fields)
+        if file.tell() == 0:
+            writer.writeheader()
+
+        def write(row):
+            writer.writerow(row)
+            file.flush()
+
+        yield done, write
 
 
 def run(method, graph, y, role, backbone, split, teacher):
@@ -113,33 +142,22 @@ def run(method, graph, y, role, backbone, split, teacher):
 
 
 def run_all(args):
-    """Run what the CSV file lacks."""
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    done = set()
-    if args.out.exists():
-        rows = pd.read_csv(args.out)
-        done = set(map(tuple, rows[FIELDS[:4]].to_numpy().tolist()))
-    cells = [(g, b, s) for g in args.graphs for s in args.splits for b in args.backbones]
-    with args.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if file.tell() == 0:
-            writer.writeheader()
-        loaded = {}
+    """Run what the CSV file lacks, split by split."""
+    cells = [(g, b, s) for s in args.splits for g in args.graphs for b in args.backbones]
+    loaded = {name: load(args.data / f"{name}.npz") for name in args.graphs}
+    with resumed(args.out, FIELDS, FIELDS[:4]) as (done, write):
         for cell in tqdm(cells, desc="graph x backbone x split"):
             todo = [m for m in args.methods if (*cell, m) not in done]
             if not todo:
                 continue
             name, backbone, split = cell
-            if name not in loaded:
-                loaded = {name: load(args.data / f"{name}.npz")}
             graph, y = loaded[name]
             role = assign_roles(y, random_state=np.random.RandomState(split))
             teacher, row = run("teacher", graph, y, role, backbone, split, None)
             for method in todo:
                 if method != "teacher":
                     _, row = run(method, graph, y, role, backbone, split, teacher)
-                writer.writerow(dict(zip(FIELDS, (*cell, method))) | row)
-                file.flush()
+                write(dict(zip(FIELDS, (*cell, method))) | row)
 
 
 def choose_fixed(rows):
@@ -153,31 +171,30 @@ def choose_fixed(rows):
     return pd.concat([rows[~rows.method.str.startswith("FT ")], best.assign(method="FT")])
 
 
-def table(rows, graphs, backbones):
+def table(rows, graphs, backbones, methods=COLUMNS):
     """A Markdown table: mean +- standard deviation over the splits."""
     rows = choose_fixed(rows)
-    methods = ["teacher", "FT", *(name for name in METHODS if name.startswith("LTD"))]
     baselines = ["teacher", "FT", "LTD frozen"]
+    published = ["published"] if set(graphs) <= set(PUBLISHED) else []
     gains = [f"LTD - {name} (p)" for name in baselines]
-    lines = [
-        "| " + " | ".join(["graph", "backbone", "splits", *methods, *gains, "published"]) + " |",
-        "|---" * (len(methods) + len(gains) + 4) + "|",
-    ]
+    header = ["graph", "backbone", "splits", *methods, *gains, *published]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for graph in graphs:
         for backbone in backbones:
             cell = rows[(rows.graph == graph) & (rows.backbone == backbone)]
             scores = cell.pivot(index="split", columns="method", values="test_accuracy")
             scores = scores.reindex(columns=methods)
             scores = scores.dropna(subset=["LTD", *baselines])
-            if scores.empty:
+            if len(scores) < 2:
                 continue
             numbers = [_mean_and_std(scores[method]) for method in methods]
             for baseline in baselines:
                 gain = (scores["LTD"] - scores[baseline]).mean()
                 p = ttest_rel(scores["LTD"], scores[baseline]).pvalue
                 numbers.append(f"{gain:+.2f} ({p:.2g})")
-            published = f"{PUBLISHED[graph][backbone][-1]:.2f}"
-            row = [graph, backbone, str(len(scores)), *numbers, published]
+            if published:
+                numbers.append(f"{PUBLISHED[graph][backbone][-1]:.2f}")
+            row = [graph, backbone, str(len(scores)), *numbers]
             lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
 

@@ -9,7 +9,6 @@ skipped.  The research log in docs/ shows what this prints.
 
 import argparse
 import contextlib
-import csv
 import time
 import warnings
 from functools import partial
@@ -19,14 +18,13 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import torch
-from paper_tables import BACKBONES, load, split_numbers
+from paper_tables import BACKBONES, load, resumed, split_numbers
 from scipy.stats import ttest_rel
-from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
 from tqdm import tqdm
 
-from sklearn_ltd import GNNNodeClassifier, KNNGraph, LTDNodeClassifier
+from sklearn_ltd import GNNNodeClassifier, LTDNodeClassifier
 from sklearn_ltd._adam import Adam
 from sklearn_ltd._base import graph_tensors
 from sklearn_ltd._distill import (
@@ -36,7 +34,7 @@ from sklearn_ltd._distill import (
     soft_targets,
     step_scale,
 )
-from sklearn_ltd._train import predict_logits, trainable
+from sklearn_ltd._train import trainable
 from sklearn_ltd.model_selection import assign_roles
 
 FIELDS = ["graph", "backbone", "split", "variant", "test_accuracy", "stop_loss", "best_iter"]
@@ -72,39 +70,19 @@ class LongSighted(LearnedDistillation):
 
     n_steps = 20
 
-    def _distil(self, targets, learning):
-        if not learning:
-            return super()._distil(targets, learning)
-        leaf = targets.detach().requires_grad_()
-        parameters = dict(self.module.named_parameters())
-        self.copies = {n: p.detach().clone().requires_grad_() for n, p in parameters.items()}
-        logits = torch.func.functional_call(self.module, self.copies, (self.graph,))
-        loss = self.loss(logits, leaf)
-        gradients = torch.autograd.grad(loss, list(self.copies.values()), create_graph=True)
-        for parameter, gradient in zip(parameters.values(), gradients):
-            parameter.grad = gradient.detach()
-        self.optimizer.step()
-        return loss, gradients, leaf
+    def _copies(self):
+        self.copies = super()._copies()
+        return self.copies
 
-    def _learn(self, targets, gradients, leaf):
-        logits = predict_logits(self.module, self.graph)
-        self.module.eval()
-        evaluation = self.evaluation_loss(self.module(self.graph))
-        self.module.train()
-        outer = torch.autograd.grad(evaluation, trainable(self.module))
+    def _direction(self, outer, gradients):
+        term = total = super()._direction(outer, gradients)
         scales = step_scale(self.optimizer, trainable(self.module))
-        term = [s * g for s, g in zip(scales, outer)]
-        total = term
         copies = list(self.copies.values())
         for _ in range(self.n_steps - 1):
             product = torch.autograd.grad(gradients, copies, term, retain_graph=True)
             term = [t - s * h for t, s, h in zip(term, scales, product)]
             total = [a + t for a, t in zip(total, term)]
-        (derivative,) = torch.autograd.grad(gradients, leaf, total)
-        self.temperature_optimizer.zero_grad()
-        targets.backward(-derivative)
-        self.temperature_optimizer.step()
-        return logits, evaluation
+        return total
 
 
 class Swapped(LearnedDistillation):
@@ -302,23 +280,11 @@ class Teachers:
         return self.fitted[name]
 
 
-def digits():
-    """Scikit-learn's digits in a graph of ten nearest neighbours."""
-    X, y = load_digits(return_X_y=True)
-    return KNNGraph(10).fit_transform(X), y
-
-
 def run_all(args):
     """Run what the CSV file lacks."""
-    done = set()
-    if args.out.exists():
-        done = set(map(tuple, pd.read_csv(args.out)[FIELDS[:4]].to_numpy().tolist()))
     cells = [(g, b, s) for s in args.splits for g in args.graphs for b in args.backbones]
-    loaded = {n: digits() if n == "digits" else load(args.data / f"{n}.npz") for n in args.graphs}
-    with args.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if file.tell() == 0:
-            writer.writeheader()
+    loaded = {name: load(args.data / f"{name}.npz") for name in args.graphs}
+    with resumed(args.out, FIELDS, FIELDS[:4]) as (done, write):
         for cell in tqdm(cells, desc="graph x backbone x split"):
             todo = [v for v in args.variants if (*cell, v) not in done]
             name, backbone, split = cell
@@ -326,23 +292,19 @@ def run_all(args):
             role = assign_roles(y, random_state=np.random.RandomState(split))
             test = role == ""
             teachers = Teachers(graph, y, role, backbone, split)
-            if "teacher" in todo:
-                todo.remove("teacher")
-                row = {
-                    "test_accuracy": 100 * teachers("plain").estimator.score(graph[test], y[test])
-                }
-                writer.writerow(dict(zip(FIELDS, (*cell, "teacher"))) | row)
             for variant in todo:
                 start = time.perf_counter()
-                clf = fit(variant, graph, y, role, backbone, split, teachers)
-                row = {
-                    "test_accuracy": 100 * clf.score(graph[test], y[test]),
-                    "stop_loss": clf.history_[clf.best_iter_ - 1]["stop_loss"],
-                    "best_iter": clf.best_iter_,
-                    "seconds": round(time.perf_counter() - start, 2),
-                }
-                writer.writerow(dict(zip(FIELDS, (*cell, variant))) | row)
-                file.flush()
+                if variant == "teacher":
+                    row = {"test_accuracy": 100 * teachers("plain").score(graph[test], y[test])}
+                else:
+                    clf = fit(variant, graph, y, role, backbone, split, teachers)
+                    row = {
+                        "test_accuracy": 100 * clf.score(graph[test], y[test]),
+                        "stop_loss": clf.history_[clf.best_iter_ - 1]["stop_loss"],
+                        "best_iter": clf.best_iter_,
+                    }
+                seconds = round(time.perf_counter() - start, 2)
+                write(dict(zip(FIELDS, (*cell, variant))) | row | {"seconds": seconds})
 
 
 def table(rows, variants, baseline):
@@ -371,7 +333,7 @@ def parse(argv=None):
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with the npz files")
-    parser.add_argument("--graphs", nargs="+", default=["cora", "citeseer", "digits"])
+    parser.add_argument("--graphs", nargs="+", default=["cora", "citeseer"])
     parser.add_argument("--backbones", nargs="+", default=["gcn"], choices=BACKBONES)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--baseline", default="frozen", choices=list(VARIANTS))
