@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 import torch_geometric.nn as pyg
 
-from sklearn_ltd._adam import Adam
+from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd._backbones import make_backbone
 from sklearn_ltd._distill import (
     TEMPERATURE_FEATURES,
@@ -90,7 +90,7 @@ class Cell:
 
     def plain(self, loss):
         module = self.student()
-        return PlainStep(module, self.graph, loss, Adam(module.parameters(), 0.01))
+        return PlainStep(module, self.graph, loss, TensorAdam(module.parameters(), 0.02))
 
     def fixed(self, temperatures):
         return self.plain(
@@ -122,9 +122,9 @@ class Cell:
             self.graph,
             self.teacher_logits,
             self.loss,
-            Adam(module.parameters(), 0.01),
+            TensorAdam(module.parameters(), 0.02),
             network=network,
-            temperature_optimizer=Adam(network.parameters(), 0.01),
+            temperature_optimizer=TensorAdam(network.parameters(), 0.01),
             evaluation_loss=self.evaluation_loss,
             warmup_iter=0,
         )

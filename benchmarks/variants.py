@@ -25,7 +25,7 @@ from sklearn.model_selection import StratifiedKFold
 from tqdm import tqdm
 
 from sklearn_ltd import GNNNodeClassifier, LTDNodeClassifier
-from sklearn_ltd._adam import Adam
+from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd._base import graph_tensors
 from sklearn_ltd._distill import (
     LearnedDistillation,
@@ -41,24 +41,12 @@ FIELDS = ["graph", "backbone", "split", "variant", "test_accuracy", "stop_loss",
 FIELDS += ["seconds"]
 
 
-class TensorScaled(torch.optim.Optimizer):
-    """Gradient descent with momentum and one second moment per tensor, as in NovoGrad."""
+class EntrywiseAdam(torch.optim.Adam):
+    """Adam as it is known, with a step size in the unit of the features (see `_make_network`)."""
 
-    def __init__(self, parameters, lr, weight_decay=0.0):
-        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "eps": 1e-8})
-
-    @torch.no_grad()
-    def step(self):
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                gradient = parameter.grad + group["weight_decay"] * parameter
-                state = self.state[parameter]
-                largest = max(state.get("largest", 0.0), gradient.square().mean().item())
-                momentum = 0.9 * state.get("momentum", 0.0) + 0.1 * gradient
-                state |= {"largest": largest, "momentum": momentum}
-                parameter -= group["lr"] * momentum / (largest**0.5 + group["eps"])
+    def add_param_group(self, group):
+        unit = group.get("eps", self.defaults["eps"]) / self.defaults["eps"]
+        super().add_param_group({"lr": self.defaults["lr"] / unit} | group)
 
 
 class LongSighted(LearnedDistillation):
@@ -198,10 +186,17 @@ def oracle(graph, y, proba):
     return np.unique(y)[proba.argmax(axis=1)] == y
 
 
-TEACHERS = {"cross-fitted": folds_teacher, "three": three_teachers}
+def adam_teacher(graph, y, role, backbone, split):
+    with mock.patch("sklearn_ltd._base.TensorAdam", EntrywiseAdam):
+        clf = GNNNodeClassifier(backbone, learning_rate=0.01, random_state=split)
+        return FrozenEstimator(clf.fit(graph, y, role=role))
+
+
+TEACHERS = {"cross-fitted": folds_teacher, "three": three_teachers, "Adam": adam_teacher}
 FROZEN = {"temperature_learning_rate": 0.0}
 UNADAPTED = {"adapt_teacher": False}
 SCALABLE = {"scalable": True}
+ADAM = {"teacher": "Adam", "optimizer": EntrywiseAdam, "learning_rate": 0.01}
 # Parameters of LTDNodeClassifier; and the classes, teacher and weights that take the place of ours.
 VARIANTS = {
     "teacher": {},
@@ -215,7 +210,12 @@ VARIANTS = {
     "unadapted scalable": UNADAPTED | SCALABLE,
     "no refit": {"refit": False},
     "scale 0.4": {"temperature_scale": 0.4},
-    "smaller student steps": {"learning_rate": 0.002, "max_iter": 600},
+    "Adam": ADAM,
+    "Adam, scalable": ADAM | SCALABLE,
+    "step 0.03": {"learning_rate": 0.03},
+    "step 0.01": {"learning_rate": 0.01},
+    "temperature step 0.001": {"temperature_learning_rate": 0.001},
+    "temperature step 0.1": {"temperature_learning_rate": 0.1},
     "width 256": {"hidden_dim": 256},
     "steady": {"network": Steady},
     "margin and disagreement": {"step": Reading, "network": Reader},
@@ -226,11 +226,6 @@ VARIANTS = {
     "cross-fitted": {"teacher": "cross-fitted"},
     "three teachers": {"teacher": "three"},
     "agreed 70 %, fixed 0.2": {"temperature": 0.2, "weights": agreed},
-    "one moment per tensor, fixed 0.2": {
-        "temperature": 0.2,
-        "optimizer": TensorScaled,
-        "learning_rate": 0.003,
-    },
     "oracle, fixed 0.2": {"temperature": 0.2, "weights": oracle},
 }
 
@@ -240,7 +235,7 @@ def fit(variant, graph, y, role, backbone, split, teachers):
     parts = {
         "_ltd.LearnedDistillation": options.pop("step", LearnedDistillation),
         "_ltd.TemperatureNetwork": options.pop("network", TemperatureNetwork),
-        "_base.Adam": options.pop("optimizer", Adam),
+        "_base.TensorAdam": options.pop("optimizer", TensorAdam),
     }
     weights = options.pop("weights", None)
     teacher = teachers(options.pop("teacher", "plain"))

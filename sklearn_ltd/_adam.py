@@ -1,15 +1,25 @@
-"""Adam, without torch's compiler: an optimizer of `torch.optim` imports that, a second or more."""
+"""The optimizer: Adam with steps in proportion to each tensor.
+
+Of our own also because any optimizer of `torch.optim` imports torch's compiler, a second or more.
+"""
 
 import torch
 
 
-class Adam:
-    """Adam with an L2 penalty (Kingma & Ba, ICLR 2015); the numbers of ``torch.optim.Adam``.
+class TensorAdam:
+    """Adam with one second moment and one step size per tensor, and an L2 penalty.
+
+    Adam divides each entry of the gradient by the entry's own size, so that the weights of a rare
+    word move as fast as those of a frequent one.  Here all entries of a tensor are divided by their
+    root mean square (Adam-mini of Zhang et al., each tensor being a block), and the step is
+    proportional to the tensor's size (LARS of You et al., but of the size at the start).
 
     Parameters
     ----------
     parameters : iterable of torch.Tensor
     lr : float
+        Root mean square of the first step in units of that of the tensor; of 0.1 where the tensor
+        starts at zero, as biases do.
     weight_decay : float, default=0.0
 
     Attributes
@@ -17,8 +27,16 @@ class Adam:
     param_groups : list of dict
         `params` and their settings, as in torch.
     state : dict
-        Parameter to the number of steps and the two moments, as in torch.
+        Parameter to the number of steps, the two moments, named as in torch, and `size`.
+
+    References
+    ----------
+    Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+    Zhang et al., "Adam-mini: Use Fewer Learning Rates To Gain More", ICLR 2025.
+    You, Gitman, Ginsburg, "Large Batch Training of Convolutional Networks", arXiv:1708.03888.
     """
+
+    size_of_zero = 0.1
 
     def __init__(self, parameters, lr, weight_decay=0.0):
         self.defaults = {"lr": lr, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": weight_decay}
@@ -45,17 +63,24 @@ class Adam:
     def _step(self, parameter, gradient, *, lr, betas, eps, weight_decay, params):
         state = self.state.get(parameter)
         if state is None:
-            moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
-            state = self.state[parameter] = {"step": 0} | moments
+            state = self.state[parameter] = self._start(parameter)
         state["step"] += 1
         share1, share2 = (1 - beta ** state["step"] for beta in betas)
         if weight_decay:
             gradient = gradient.add(parameter, alpha=weight_decay)
         mean = state["exp_avg"].lerp_(gradient, 1 - betas[0])
-        square = state["exp_avg_sq"].mul_(betas[1])
-        square.addcmul_(gradient, gradient, value=1 - betas[1])
+        square = state["exp_avg_sq"].lerp_(_mean_square(gradient), 1 - betas[1])
         root = (square.sqrt() / share2**0.5).add_(eps)
-        parameter.addcdiv_(mean, root, value=-lr / share1)
+        parameter.addcmul_(mean, state["size"] / root, value=-lr / share1)
+
+    def _start(self, parameter):
+        size = _mean_square(parameter).sqrt()
+        return {
+            "step": 0,
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(size),
+            "size": torch.where(size > 0, size, self.size_of_zero),
+        }
 
     def state_dict(self):
         """The state of every parameter in their order; the settings are not part of it."""
@@ -72,3 +97,7 @@ class Adam:
 
     def _parameters(self):
         return (parameter for group in self.param_groups for parameter in group["params"])
+
+
+def _mean_square(tensor):
+    return torch.linalg.vector_norm(tensor).square() / tensor.numel()

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import sklearn_ltd
 
-from ._adam import Adam
+from ._adam import TensorAdam
 from ._backbones import BACKBONES, make_backbone
 from ._callbacks import FitTasks
 from ._checkpoint import Checkpoint, digest
@@ -253,14 +253,13 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         module = self._make_module(device)
         weights = module.feature_weights()
         others = [p for p in trainable(module) if not any(p is weight for weight in weights)]
-        optimizer = Adam(others, self.learning_rate, self.weight_decay)
+        optimizer = TensorAdam(others, self.learning_rate, weight_decay=self.weight_decay)
         if weights:
             unit = graph._whole.feature_unit
             with torch.no_grad():
                 for weight in weights:
                     weight.div_(unit)
             scaled = {
-                "lr": self.learning_rate / unit,
                 "weight_decay": self.weight_decay * unit**2,
                 "eps": optimizer.defaults["eps"] * unit,
             }

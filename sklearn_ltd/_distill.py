@@ -13,7 +13,7 @@ from torch import nn
 
 from ._distributed import own_share
 from ._sampling import shuffled
-from ._torch import dropout
+from ._torch import class_log_softmax, class_softmax, dropout
 from ._train import clone_state, cross_entropy, predict_logits, trainable
 
 TEMPERATURE_FEATURES = ("logits", "norm", "entropy")
@@ -34,7 +34,7 @@ def soft_targets(teacher_logits, temperatures):
     """
     sign = torch.where(temperatures < 0, -1.0, 1.0).to(temperatures)
     safe = sign * temperatures.abs().clamp_min(SMALLEST_TEMPERATURE)
-    return (teacher_logits / safe.unsqueeze(1)).softmax(1)
+    return class_softmax(teacher_logits / safe.unsqueeze(1))
 
 
 def neighbor_entropy(probabilities, mean):
@@ -59,7 +59,8 @@ def distillation_loss(logits, targets, train_nodes, train_y, label_weight, class
     `targets` may be those of the first rows of `logits` alone.  The paper sums over nodes; means
     make the step size independent of the graph's size.
     """
-    soft_loss = -(targets * logits[: len(targets)].log_softmax(1)).sum(1).mean()
+    log_proba = class_log_softmax(logits[: len(targets)])
+    soft_loss = -(targets * log_proba).sum() / len(targets)
     if label_weight == 0:
         return soft_loss
     hard_loss = cross_entropy(logits[train_nodes], train_y, class_weight)
@@ -143,7 +144,8 @@ class TemperatureNetwork(nn.Module):
 
 
 def _standardize(x):
-    return (x - x.mean(0)) / (x.std(0, correction=0) + 1e-6)
+    centered = x - x.mean(0)
+    return centered / (centered.square().mean(0).sqrt() + 1e-6)
 
 
 def heuristic_temperatures(teacher_logits, mean, weights, scale):
@@ -192,10 +194,10 @@ class LearnedDistillation:
     teacher_logits : torch.Tensor of shape (n, n_classes)
     loss : callable
         ``loss(logits, targets)``, see `distillation_loss`.
-    optimizer : Adam or torch.optim.Optimizer
+    optimizer : TensorAdam or torch.optim.Optimizer
         Of the student.
     network : TemperatureNetwork
-    temperature_optimizer : Adam or torch.optim.Optimizer or None
+    temperature_optimizer : TensorAdam or torch.optim.Optimizer or None
         Of the network; None leaves it at its random start.
     evaluation_loss : callable
         Of the student's logits of all nodes.
@@ -320,8 +322,9 @@ class LearnedDistillation:
 def step_scale(optimizer, parameters):
     """``- d theta' / d gradient`` of the optimizer's last step, for each of its parameters.
 
-    For SGD the learning rate.  For Adam ``lr (1 - b1) / (1 - b1^t) / (sqrt(v_hat) + eps)``
-    with the second moment v held, as its own change with the gradient is what makes Adam
+    For SGD the learning rate.  For TensorAdam
+    ``lr size (1 - b1) / (1 - b1^t) / (sqrt(v_hat) + eps)``, and for torch's Adam the same without
+    size, with the second moment v held, as its own change with the gradient is what makes them
     forget the gradient's size.
     """
     scales = {}
@@ -334,7 +337,8 @@ def step_scale(optimizer, parameters):
             beta1, beta2 = group["betas"]
             t = float(state["step"])
             denominator = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt_().add_(group["eps"])
-            scales[parameter] = group["lr"] * (1 - beta1) / (1 - beta1**t) / denominator
+            rate = group["lr"] * state.get("size", 1.0) * (1 - beta1) / (1 - beta1**t)
+            scales[parameter] = rate / denominator
     return [scales[parameter] for parameter in parameters]
 
 

@@ -49,10 +49,12 @@ class GNNNodeClassifier(BaseNodeClassifier):
         Number of layers; hops for "sgc".  Not used by a callable backbone.
     dropout : float, default=0.5
         Dropout rate; where it acts is the backbone's.  Not used by a callable backbone.
-    learning_rate : float, default=0.01
-        Step size of Adam.
+    learning_rate : float, default=0.02
+        Size of a step relative to that of each weight matrix at the start.  The optimizer is Adam
+        with one second moment per matrix, so that a rare word's weights move less than those of
+        a frequent one.
     weight_decay : float, default=0.02
-        L2 penalty of Adam.
+        L2 penalty.
     max_iter : int, default=300
         Epochs at most.
     n_iter_no_change : int, default=50
@@ -126,7 +128,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
         hidden_dim: int = 64,
         n_layers: int = 2,
         dropout: float = 0.5,
-        learning_rate: float = 0.01,
+        learning_rate: float = 0.02,
         weight_decay: float = 0.02,
         max_iter: int = 300,
         n_iter_no_change: int = 50,

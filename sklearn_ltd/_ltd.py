@@ -15,7 +15,7 @@ from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
 
-from ._adam import Adam
+from ._adam import TensorAdam
 from ._base import BaseNodeClassifier, graph_tensors
 from ._checkpoint import digest
 from ._distill import (
@@ -81,8 +81,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
         paper.  None: one for each node.
     hidden_dim, n_layers, dropout
         The student's (and default teacher's) architecture; see `GNNNodeClassifier`.
-    learning_rate : float, default=0.01
-        Step size of Adam for the student (the paper's alpha).
+    learning_rate : float, default=0.02
+        Step size of the student (the paper's alpha), relative to that of each weight matrix at the
+        start; see `GNNNodeClassifier`.
     weight_decay : float, default=0.02
         L2 penalty of the student and of the default teacher; a student that is held back
         repeats fewer of its teacher's mistakes.
@@ -100,8 +101,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Learn in the paper's range (-0.2 k, 0.8 k) instead: a negative temperature turns the
         teacher's ranking round.  Watch `temperature_negative` in `history_`: all of them can
         run off, and the student then learns the opposite of its teacher.
-    temperature_learning_rate : float, default=0.01
-        Step size of Adam for the temperature network (beta).  0 freezes it at its random
+    temperature_learning_rate : float, default=0.02
+        Step size of the temperature network (beta).  0 freezes it at its random
         start.
     temperature_features : tuple of {"logits", "norm", "entropy"}
         Inputs of the temperature network: the student's logits, their norm, the entropy of
@@ -229,7 +230,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         hidden_dim: int = 64,
         n_layers: int = 2,
         dropout: float = 0.5,
-        learning_rate: float = 0.01,
+        learning_rate: float = 0.02,
         weight_decay: float = 0.02,
         max_iter: int = 300,
         n_iter_no_change: int = 50,
@@ -237,7 +238,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         label_weight: float = 1.0,
         temperature_scale: float = 1.0,
         negative_temperatures: bool = False,
-        temperature_learning_rate: float = 0.01,
+        temperature_learning_rate: float = 0.02,
         temperature_features: Sequence[str] = TEMPERATURE_FEATURES,
         heuristic_weights: Sequence[float] = (1.0, 1.0, 1.0),
         temperature_fraction: float = 0.4,
@@ -476,7 +477,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
     def _temperature_optimizer(self, network):
         """None if the network stays at its random start: nothing is to be differentiated."""
         rate = self.temperature_learning_rate
-        return Adam(network.parameters(), rate) if rate else None
+        return TensorAdam(network.parameters(), rate) if rate else None
 
     def _fixed_temperatures(self, teacher_logits, tensors):
         if self.temperature is not None:

@@ -253,7 +253,7 @@ class SampledStep(PlainStep):
     batches : callable
         ``batches(batch_size, rng)`` lists the mini-batches of an epoch: pairs of nodes and a
         loss of their logits.
-    optimizer : Adam or torch.optim.Optimizer
+    optimizer : TensorAdam or torch.optim.Optimizer
     stop_nodes : ndarray of shape (n_stop,)
     batch_size, n_neighbors : int
     seed : int

@@ -64,6 +64,19 @@ def _is_available(device):
     return device.type == "cpu"
 
 
+def class_softmax(logits):
+    """``logits.softmax(1)``, with each class in one piece of memory.
+
+    On the CPU torch takes the sums over a short last dimension one by one, ten times slower.
+    """
+    return logits.t().contiguous().softmax(0).t()
+
+
+def class_log_softmax(logits):
+    """``logits.log_softmax(1)``, see `class_softmax`."""
+    return logits.t().contiguous().log_softmax(0).t()
+
+
 @contextmanager
 def seeded(seed, device):
     """Draw from `seed`, in float32, inside the block; the caller's generators stay untouched.

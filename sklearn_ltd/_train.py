@@ -47,7 +47,7 @@ class PlainStep:
     graph : GraphTensors
     loss : callable
         Of the logits of all nodes.
-    optimizer : Adam or torch.optim.Optimizer
+    optimizer : TensorAdam or torch.optim.Optimizer
         Of the module.
     """
 

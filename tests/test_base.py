@@ -479,12 +479,12 @@ def test_history_has_a_record_of_floats_per_epoch(make, graph, y):
 @both
 @pytest.mark.parametrize("backbone", ["gcn", "gat"])
 def test_early_stopping_restores_the_best_epoch(make, backbone, graph, y, role):
-    params = {"backbone": backbone, "learning_rate": 0.3}
+    params = {"backbone": backbone, "learning_rate": 1.0}
     if make is ltd:
         params["refit"] = False
-    clf = make(**params, max_iter=15, n_iter_no_change=4).fit(graph, y, role=role)
+    clf = make(**params, max_iter=60, n_iter_no_change=4).fit(graph, y, role=role)
     assert clf.best_iter_ < clf.n_iter_
-    assert clf.n_iter_ == min(clf.best_iter_ + 4, 15)
+    assert clf.n_iter_ == min(clf.best_iter_ + 4, 60)
     exactly = make(**params, max_iter=clf.best_iter_, n_iter_no_change=1000)
     exactly.fit(graph, y, role=role)
     assert np.array_equal(exactly.predict_proba(graph), clf.predict_proba(graph))

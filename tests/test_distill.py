@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from scipy.stats import entropy as scipy_entropy
 
 from sklearn_ltd import LTDNodeClassifier
+from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd._backbones import BACKBONES, make_backbone
 from sklearn_ltd._distill import (
     LearnedDistillation,
@@ -27,6 +28,7 @@ OPTIMIZERS = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, 0.3),
     "momentum": lambda parameters: torch.optim.SGD(parameters, 0.3, momentum=0.9),
     "adam": lambda parameters: torch.optim.Adam(parameters, 0.05, weight_decay=0.02),
+    "tensor_adam": lambda parameters: TensorAdam(parameters, 0.05, weight_decay=0.02),
 }
 
 
@@ -165,7 +167,7 @@ def test_hypergradient_equals_the_closed_form_in_forward_mode(graph, backbone):
     torch.testing.assert_close(tau.grad, expected, rtol=1e-6, atol=1e-12)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "tensor_adam"])
 def test_the_scale_of_a_step_times_the_mean_gradient_is_the_step(optimizer):
     """For Adam the first moment stands for the gradient, of which it holds the share 1 - b1."""
     torch.manual_seed(0)
@@ -177,7 +179,7 @@ def test_the_scale_of_a_step_times_the_mean_gradient_is_the_step(optimizer):
         parameter.grad = torch.randn_like(parameter)
         steps.step()
         moment = parameter.grad
-        if optimizer == "adam":
+        if optimizer != "sgd":
             moment = steps.state[parameter]["exp_avg"] / (1 - steps.param_groups[0]["betas"][0])
         (scale,) = step_scale(steps, [parameter])
         torch.testing.assert_close(scale * moment, before - parameter.detach())
