@@ -3,7 +3,7 @@
 The protocol is that of `paper_tables.py`: largest connected component, per class 20 nodes with
 hard labels, 20 that judge the temperatures, 10 that stop, drawn by RandomState(split); all else is
 tested once; the package's defaults, but for the teacher, which is imitated as it is, as in the
-paper.  The questions:
+paper, and for the step size of the temperatures, which is that of the student.  The questions:
 
 features      LTD with all inputs of the temperature network (the paper's V0), and without one of
               them (V1 to V3).
@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from paper_tables import BACKBONES, PUBLISHED, load, resumed, split_numbers
+from paper_tables import BACKBONES, LIKE_THE_PAPER, PUBLISHED, load, resumed, split_numbers
 from scipy.stats import pearsonr, spearmanr, ttest_1samp, ttest_rel
 from scipy.stats.contingency import odds_ratio
 from sklearn.frozen import FrozenEstimator
@@ -84,7 +84,7 @@ class Split:
         options = dict(options)
         n = options.pop("n", 20)
         frozen = FrozenEstimator(self.teacher(teacher, n))
-        options = {"random_state": 1000 + self.split, "adapt_teacher": False, **options}
+        options = LIKE_THE_PAPER | {"random_state": 1000 + self.split, **options}
         clf = LTDNodeClassifier(frozen, student, **options)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="the teacher is", category=UserWarning)

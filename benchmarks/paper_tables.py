@@ -5,10 +5,9 @@ learn the temperatures, 10 to stop, drawn by numpy's RandomState(split); the res
 once.  All methods run with the package's defaults and distil the same teacher.  FT is the
 best of several fixed temperatures by loss on the stop nodes.  "LTD frozen" has a temperature
 network that stays at its random start, "LTD not adapted" a teacher that is not adapted to the
-graph's class frequencies, "LTD as in the paper" neither that nor a last fit on all labels, and the
-paper's range of temperatures.
-Every run is a row of a CSV file; runs that are there are skipped, so that an interrupted job
-goes on.
+graph's class frequencies, "LTD as in the paper" neither that nor a last fit on all labels, but the
+paper's range of temperatures and larger steps of theirs.  Every run is a row of a CSV file; runs
+that are there are skipped, so that an interrupted job goes on.
 
     python benchmarks/paper_tables.py --data ../shared/data --graphs cora citeseer \
         --backbones all --splits 0-9
@@ -35,7 +34,8 @@ from sklearn_ltd.model_selection import assign_roles
 
 BACKBONES = ["gcn", "gat", "sage", "appnp", "sgc"]
 FIXED = [0.1, 0.5, 2.0]
-PAPER = {"negative_temperatures": True, "refit": False, "adapt_teacher": False}
+LIKE_THE_PAPER = {"adapt_teacher": False, "temperature_learning_rate": 0.02}
+PAPER = LIKE_THE_PAPER | {"negative_temperatures": True, "refit": False}
 METHODS = {
     "teacher": None,
     **{f"FT {tau}": {"temperature": tau} for tau in FIXED},

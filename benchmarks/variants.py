@@ -214,7 +214,7 @@ VARIANTS = {
     "Adam, scalable": ADAM | SCALABLE,
     "step 0.03": {"learning_rate": 0.03},
     "step 0.01": {"learning_rate": 0.01},
-    "temperature step 0.001": {"temperature_learning_rate": 0.001},
+    "temperature step 0.02": {"temperature_learning_rate": 0.02},
     "temperature step 0.1": {"temperature_learning_rate": 0.1},
     "width 256": {"hidden_dim": 256},
     "steady": {"network": Steady},
