@@ -190,12 +190,16 @@ def plot(rows, path):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    for axis, name in zip(axes, ("seconds_per_epoch", "fit_gib")):
+    titles = {
+        "seconds_per_epoch": "CPU seconds per epoch",
+        "fit_gib": "GiB of a fit beyond the graph",
+    }
+    for axis, (name, title) in zip(axes, titles.items()):
         for task, cell in rows[rows.task != "mmap"].groupby("task"):
             axis.loglog(
                 *cell.sort_values("n_nodes")[["n_nodes", name]].to_numpy().T, "o-", label=task
             )
-        axis.set(xlabel="nodes", title=name.replace("_", " "))
+        axis.set(xlabel="nodes", title=title)
     axes[0].legend(fontsize="small")
     figure.savefig(path, dpi=80)
 

@@ -155,6 +155,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
         The fitted teacher; None if it was a module or an array.
     teacher_proba_ : ndarray of shape (n, n_classes)
         The teacher's probabilities of all nodes of the training graph, before it is adapted.
+    class_prior_ : ndarray of shape (n_classes,) or None
+        How frequent each class is in the graph, by the teacher's calibrated predictions; None
+        without `adapt_teacher` or with `class_weight`.
     temperatures_ : ndarray of shape (n,)
         The temperature of every node at the best epoch.
     initial_temperatures_ : ndarray of shape (n,)
@@ -198,6 +201,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     teacher_: Any
     teacher_proba_: npt.NDArray[np.float32]
+    class_prior_: npt.NDArray[np.float64] | None
     temperatures_: npt.NDArray[np.float32]
 
     _parameter_constraints = (
@@ -336,6 +340,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.teacher_proba_ = softmax(logits, axis=1)
         if self.adapt_teacher:
             logits, labels = self._adapt(logits, labels)
+        self.class_prior_ = labels.class_prior
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
             distil = self._distil_learning if self._learns else self._distil_fixed
             teacher_logits = torch.from_numpy(logits).to(device)

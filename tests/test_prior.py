@@ -123,6 +123,16 @@ def test_accuracy_on_unequal_classes_with_balanced_labels(unequal, params):
     assert scores[0] > scores[1] + 0.01
 
 
+def test_the_estimated_frequencies_are_nearer_to_the_truth_than_the_labels(unequal):
+    graph, y, role = unequal
+    clf = LTDNodeClassifier(max_iter=30, random_state=0).fit(graph, y, role=role)
+    assert clf.class_prior_.sum() == pytest.approx(1)
+    true = np.bincount(y) / len(y)
+    assert np.abs(clf.class_prior_ - true).max() < 0.75 * np.abs(1 / 3 - true).max()
+    clf.set_params(adapt_teacher=False).fit(graph, y, role=role)
+    assert clf.class_prior_ is None
+
+
 def test_class_weight_takes_the_place_of_the_correction(unequal):
     graph, y, role = unequal
     clf = LTDNodeClassifier(class_weight="balanced", max_iter=30, random_state=0)
