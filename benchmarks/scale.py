@@ -192,7 +192,7 @@ def plot(rows, path):
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
     titles = {
         "seconds_per_epoch": "CPU seconds per epoch",
-        "fit_gib": "GiB of a fit beyond the graph",
+        "fit_gib": "GiB of a fit",
     }
     for axis, (name, title) in zip(axes, titles.items()):
         for task, cell in rows[rows.task != "mmap"].groupby("task"):
