@@ -293,12 +293,11 @@ def describe(data, graphs):
     return "\n".join(lines)
 
 
-def wins(rows, backbone):
+def wins(rows, graphs, backbone):
     """A line: on how many graphs LTD is at least as good as its teacher."""
-    chosen = rows[rows.backbone == backbone]
-    scores = chosen.pivot_table(
-        index=["graph", "split"], columns="method", values="test_accuracy"
-    ).dropna(subset=["LTD", "teacher"])
+    chosen = rows[(rows.backbone == backbone) & rows.graph.isin(graphs)]
+    scores = chosen.pivot_table(index=["graph", "split"], columns="method", values="test_accuracy")
+    scores = scores.reindex(columns=["LTD", "teacher"]).dropna()
     gains = (scores["LTD"] - scores["teacher"]).groupby("graph").mean()
     won = f"{(gains >= 0).sum()} of {len(gains)}"
     return f"{backbone}: LTD is at least as good as its teacher on {won}"
@@ -332,7 +331,7 @@ def main():
     if args.out.exists():
         rows = pd.read_csv(args.out)
         print(table(rows, args.graphs, args.backbones, METHODS))
-        print(*(f"\n{wins(rows, backbone)}" for backbone in args.backbones), sep="\n")
+        print(*(f"\n{wins(rows, args.graphs, backbone)}" for backbone in args.backbones), sep="\n")
 
 
 if __name__ == "__main__":

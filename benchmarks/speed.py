@@ -124,7 +124,7 @@ class Cell:
             self.loss,
             TensorAdam(module.parameters(), 0.02),
             network=network,
-            temperature_optimizer=TensorAdam(network.parameters(), 0.01),
+            temperature_optimizer=TensorAdam(network.parameters(), 0.001),
             evaluation_loss=self.evaluation_loss,
             warmup_iter=0,
         )

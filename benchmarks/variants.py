@@ -45,8 +45,11 @@ class EntrywiseAdam(torch.optim.Adam):
     """Adam as it is known, with a step size in the unit of the features (see `_make_network`)."""
 
     def add_param_group(self, group):
-        unit = group.get("eps", self.defaults["eps"]) / self.defaults["eps"]
-        super().add_param_group({"lr": self.defaults["lr"] / unit} | group)
+        unit = group.pop("unit", 1.0)
+        own = self.defaults
+        scaled = {"lr": own["lr"] / unit, "eps": own["eps"] * unit}
+        scaled["weight_decay"] = own["weight_decay"] * unit**2
+        super().add_param_group(scaled | group)
 
 
 class LongSighted(LearnedDistillation):

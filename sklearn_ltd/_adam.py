@@ -12,20 +12,22 @@ class TensorAdam:
     Adam divides each entry of the gradient by the entry's own size, so that the weights of a rare
     word move as fast as those of a frequent one.  Here all entries of a tensor are divided by their
     root mean square (Adam-mini of Zhang et al., each tensor being a block), and the step is
-    proportional to the tensor's size (LARS of You et al., but of the size at the start).
+    proportional to the tensor's size (LARS of You et al., but of the size at the start): the root
+    mean square of its entries, or ``0.1 / sqrt(entries per row)`` if that is more, so that biases
+    and others that start at zero or next to it move as well.
 
     Parameters
     ----------
     parameters : iterable of torch.Tensor
     lr : float
-        Root mean square of the first step in units of that of the tensor; of 0.1 where the tensor
-        starts at zero, as biases do.
+        Root mean square of the first step, relative to the size of the tensor.
     weight_decay : float, default=0.0
 
     Attributes
     ----------
     param_groups : list of dict
-        `params` and their settings, as in torch.
+        `params` and their settings, as in torch; with `unit` u (1 by default) they are trained as
+        if they were u times as large, and what they are multiplied with so much smaller.
     state : dict
         Parameter to the number of steps, the two moments, named as in torch, and `size`.
 
@@ -36,10 +38,9 @@ class TensorAdam:
     You, Gitman, Ginsburg, "Large Batch Training of Convolutional Networks", arXiv:1708.03888.
     """
 
-    size_of_zero = 0.1
-
     def __init__(self, parameters, lr, weight_decay=0.0):
-        self.defaults = {"lr": lr, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": weight_decay}
+        self.defaults = {"lr": lr, "betas": (0.9, 0.999), "eps": 1e-8}
+        self.defaults |= {"weight_decay": weight_decay, "unit": 1.0}
         self.param_groups = []
         self.state = {}
         self.add_param_group({"params": parameters})
@@ -58,29 +59,22 @@ class TensorAdam:
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._step(parameter, parameter.grad, **group)
+                    self._step(parameter, group)
 
-    def _step(self, parameter, gradient, *, lr, betas, eps, weight_decay, params):
+    def _step(self, parameter, group):
+        betas, unit = group["betas"], group["unit"]
         state = self.state.get(parameter)
         if state is None:
-            state = self.state[parameter] = self._start(parameter)
+            state = self.state[parameter] = _start(parameter, unit)
         state["step"] += 1
         share1, share2 = (1 - beta ** state["step"] for beta in betas)
-        if weight_decay:
-            gradient = gradient.add(parameter, alpha=weight_decay)
+        gradient = parameter.grad / unit
+        if group["weight_decay"]:
+            gradient.add_(parameter, alpha=group["weight_decay"] * unit)
         mean = state["exp_avg"].lerp_(gradient, 1 - betas[0])
         square = state["exp_avg_sq"].lerp_(_mean_square(gradient), 1 - betas[1])
-        root = (square.sqrt() / share2**0.5).add_(eps)
-        parameter.addcmul_(mean, state["size"] / root, value=-lr / share1)
-
-    def _start(self, parameter):
-        size = _mean_square(parameter).sqrt()
-        return {
-            "step": 0,
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(size),
-            "size": torch.where(size > 0, size, self.size_of_zero),
-        }
+        root = (square.sqrt() / share2**0.5).add_(group["eps"])
+        parameter.addcmul_(mean, state["size"] / root, value=-group["lr"] / share1 / unit)
 
     def state_dict(self):
         """The state of every parameter in their order; the settings are not part of it."""
@@ -97,6 +91,15 @@ class TensorAdam:
 
     def _parameters(self):
         return (parameter for group in self.param_groups for parameter in group["params"])
+
+
+def _start(parameter, unit):
+    """The state before the first step."""
+    n_rows = parameter.shape[0] if parameter.ndim else 1
+    smallest = 0.1 * (n_rows / max(parameter.numel(), 1)) ** 0.5
+    size = _mean_square(parameter * unit).sqrt().clamp_min(smallest)
+    moments = {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(size)}
+    return {"step": 0, "size": size} | moments
 
 
 def _mean_square(tensor):

@@ -259,11 +259,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             with torch.no_grad():
                 for weight in weights:
                     weight.div_(unit)
-            scaled = {
-                "weight_decay": self.weight_decay * unit**2,
-                "eps": optimizer.defaults["eps"] * unit,
-            }
-            optimizer.add_param_group({"params": weights} | scaled)
+            optimizer.add_param_group({"params": weights, "unit": unit})
         return module, optimizer
 
     def _make_module(self, device):

@@ -171,7 +171,7 @@ def heuristic_temperatures(teacher_logits, mean, weights, scale):
     -------
     temperatures : torch.Tensor of shape (n,)
     """
-    probabilities = teacher_logits.softmax(1)
+    probabilities = class_softmax(teacher_logits)
     top = probabilities.topk(2, dim=1).values
     margin = top[:, 0] - top[:, 1]
     centered = teacher_logits - teacher_logits.mean(1, keepdim=True)
@@ -229,7 +229,7 @@ class LearnedDistillation:
         self.temperature_optimizer = temperature_optimizer
         self.evaluation_loss = evaluation_loss
         self.warmup_iter = warmup_iter
-        self.entropy = neighbor_entropy(teacher_logits.softmax(1), graph.neighbor_mean)
+        self.entropy = neighbor_entropy(class_softmax(teacher_logits), graph.neighbor_mean)
         self.logits = predict_logits(module, graph)
         self.n_epochs = 0
         _, self.temperatures = self.snapshot()
@@ -302,7 +302,10 @@ class LearnedDistillation:
         return logits, evaluation
 
     def _direction(self, outer, gradients):
-        """``P dL_eval/dtheta'``, along which the gradient of the student's loss is judged."""
+        """``P dL_eval/dtheta'``, along which the gradient of the student's loss is judged.
+
+        `gradients` are that gradient, with its graph, for a subclass that looks further ahead.
+        """
         scales = step_scale(self.optimizer, trainable(self.module))
         return [s * g for s, g in zip(scales, outer)]
 
@@ -323,9 +326,9 @@ def step_scale(optimizer, parameters):
     """``- d theta' / d gradient`` of the optimizer's last step, for each of its parameters.
 
     For SGD the learning rate.  For TensorAdam
-    ``lr size (1 - b1) / (1 - b1^t) / (sqrt(v_hat) + eps)``, and for torch's Adam the same without
-    size, with the second moment v held, as its own change with the gradient is what makes them
-    forget the gradient's size.
+    ``lr size / unit^2 (1 - b1) / (1 - b1^t) / (sqrt(v_hat) + eps)``, and for torch's Adam the same
+    without size and unit, with the second moment v held, as its own change with the gradient is
+    what makes them forget the gradient's size.
     """
     scales = {}
     for group in optimizer.param_groups:
@@ -337,8 +340,8 @@ def step_scale(optimizer, parameters):
             beta1, beta2 = group["betas"]
             t = float(state["step"])
             denominator = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt_().add_(group["eps"])
-            rate = group["lr"] * state.get("size", 1.0) * (1 - beta1) / (1 - beta1**t)
-            scales[parameter] = rate / denominator
+            rate = group["lr"] * state.get("size", 1.0) / group.get("unit", 1.0) ** 2
+            scales[parameter] = rate * (1 - beta1) / (1 - beta1**t) / denominator
     return [scales[parameter] for parameter in parameters]
 
 

@@ -50,13 +50,13 @@ class GNNNodeClassifier(BaseNodeClassifier):
     dropout : float, default=0.5
         Dropout rate; where it acts is the backbone's.  Not used by a callable backbone.
     learning_rate : float, default=0.02
-        Size of a step relative to that of each weight matrix at the start.  The optimizer is Adam
-        with one second moment per matrix, so that a rare word's weights move less than those of
-        a frequent one.
+        Size of a step relative to that of each weight matrix, or other parameter, at the start.
+        The optimizer is Adam with one second moment per matrix, so that a rare word's weights move
+        less than those of a frequent one.
     weight_decay : float, default=0.02
         L2 penalty.
     max_iter : int, default=300
-        Epochs at most.
+        Epochs at most.  Where `best_iter_` is close to it, more may help.
     n_iter_no_change : int, default=50
         Stop after so many epochs without a better one on the stop nodes.
     validation_fraction : float, default=0.2

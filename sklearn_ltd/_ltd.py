@@ -30,7 +30,7 @@ from ._distill import (
     soft_targets,
 )
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, class_weights
-from ._prior import calibrate, class_frequencies
+from ._prior import calibrate, class_frequencies, usable_frequencies
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
 from ._typing import (
@@ -88,7 +88,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         L2 penalty of the student and of the default teacher; a student that is held back
         repeats fewer of its teacher's mistakes.
     max_iter : int, default=300
-        Epochs of the student at most.
+        Epochs of the student at most.  Where `best_iter_` is close to it, more may help.
     n_iter_no_change : int, default=50
         Stop after so many epochs without a better one on the "stop" nodes.
     warmup_iter : int, default=20
@@ -156,8 +156,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
     teacher_proba_ : ndarray of shape (n, n_classes)
         The teacher's probabilities of all nodes of the training graph, before it is adapted.
     class_prior_ : ndarray of shape (n_classes,) or None
-        How frequent each class is in the graph, by the teacher's calibrated predictions; None
-        without `adapt_teacher` or with `class_weight`.
+        How frequent each class is in the graph: the mean of the teacher's calibrated predictions;
+        None without `adapt_teacher` or with `class_weight`.
     temperatures_ : ndarray of shape (n,)
         The temperature of every node at the best epoch.
     initial_temperatures_ : ndarray of shape (n,)
@@ -338,9 +338,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
             self._make_teacher(), graph, labels, self.classes_, rng, device, self.checkpoint_dir
         )
         self.teacher_proba_ = softmax(logits, axis=1)
+        self.class_prior_ = None
         if self.adapt_teacher:
             logits, labels = self._adapt(logits, labels)
-        self.class_prior_ = labels.class_prior
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
             distil = self._distil_learning if self._learns else self._distil_fixed
             teacher_logits = torch.from_numpy(logits).to(device)
@@ -362,7 +362,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         logits = calibrate(logits, stop, labels.codes[stop], labels.ratio(prior, "stop"))
         if self.class_weight is not None:
             return logits, labels
-        prior = class_frequencies(logits, labels)
+        self.class_prior_ = class_frequencies(logits)
+        prior = usable_frequencies(self.class_prior_, labels)
         ratio = labels.ratio(prior, *learned_from).astype(logits.dtype)
         return logits + np.log(ratio), replace(labels, class_prior=prior)
 
@@ -427,6 +428,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
     def _fixed_step(self, graph, labels, tensors, targets):
         """One epoch of distillation from soft targets that stay as they are."""
         device = targets.device
+        if self.batch_size is not None:
+            targets = targets.contiguous()  # rows of it are gathered
         loss = partial(self._make_loss(labels, device), targets=targets)
         batches = partial(distillation_batches, loss)
         return self._make_step(graph, labels, tensors, device, loss=loss, batches=batches)

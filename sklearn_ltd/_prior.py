@@ -45,18 +45,16 @@ def calibrate(logits, nodes, y, weights):
     return logits / np.exp(best).astype(logits.dtype)
 
 
-def class_frequencies(logits, labels):
+def class_frequencies(logits):
     """Frequencies of the classes in the graph: the mean of calibrated probabilities.
 
     This is the first step of the expectation-maximisation of Saerens et al. (2002); further
-    ones follow the errors of a weak classifier.  A class that the teacher predicts so rarely that
-    its known nodes alone are more keeps its frequency among the labels.
+    ones follow the errors of a weak classifier.
 
     Parameters
     ----------
     logits : ndarray of shape (n, n_classes)
         Of all nodes, calibrated.
-    labels : Labels
 
     Returns
     -------
@@ -67,7 +65,15 @@ def class_frequencies(logits, labels):
     Saerens, Latinne, Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
     Probabilities: A Simple Procedure", Neural Computation 14, 2002.
     """
-    frequencies = softmax(logits, axis=1).mean(axis=0, dtype=np.float64)
+    return softmax(logits, axis=1).mean(axis=0, dtype=np.float64)
+
+
+def usable_frequencies(frequencies, labels):
+    """`frequencies`, but for a class that the teacher does not know those of the labels.
+
+    That is one of which more nodes are known than estimated; what the teacher predicts of it is
+    then left alone.
+    """
     known = labels.frequencies(*ROLES, n_classes=len(frequencies))
-    n_known = len(labels.positions(*ROLES))
-    return np.where(frequencies < known * n_known / len(logits), known, frequencies)
+    share = len(labels.positions(*ROLES)) / len(labels.codes)
+    return np.where(frequencies < known * share, known, frequencies)

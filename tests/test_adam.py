@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import torch
 
 from sklearn_ltd._adam import TensorAdam
@@ -55,7 +56,7 @@ def test_moments_and_steps_are_those_of_the_whole_tensor():
     optimizer, parameters = make(TensorAdam)
     settings = [(0.05, 1e-8, 0.02), (0.5, 1e-3, 0.02), (0.5, 1e-3, 0.02)]
     expected = [p.detach().numpy().astype(np.float64) for p in parameters]
-    sizes = [np.sqrt(np.mean(values**2)) or 0.1 for values in expected]
+    sizes = [np.sqrt(np.mean(values**2)) or 0.1 / np.sqrt(3) for values in expected]
     mean, square = [0.0] * 3, [0.0] * 3
     for t in range(1, 8):
         for i, (lr, eps, decay) in enumerate(settings):
@@ -68,6 +69,34 @@ def test_moments_and_steps_are_those_of_the_whole_tensor():
     for parameter, values in zip(parameters, expected):
         np.testing.assert_allclose(parameter.detach(), values, rtol=1e-4)
     assert parameters[3] not in optimizer.state  # it never had a gradient
+
+
+@pytest.mark.parametrize("start", [0.0, 1e-6, 1e-2])
+@pytest.mark.parametrize("shape", [(), (1,), (64,), (4, 64)])
+def test_what_starts_next_to_zero_moves_too(shape, start):
+    parameter = torch.full(shape, start, requires_grad=True)
+    optimizer = TensorAdam([parameter], 0.02)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (parameter * torch.ones(shape[-1:]) - 1).square().mean().backward()
+        optimizer.step()
+    assert parameter.detach().abs().mean() > 0.07
+
+
+@pytest.mark.parametrize("unit", [0.25, 8.0])
+def test_a_unit_is_a_change_of_variables(unit):
+    start = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    plain = start.clone().requires_grad_()
+    scaled = (start / unit).requires_grad_()
+    optimizers = [TensorAdam([plain], 0.05, weight_decay=0.02)]
+    optimizers.append(TensorAdam([], 0.05, weight_decay=0.02))
+    optimizers[1].add_param_group({"params": [scaled], "unit": unit})
+    for _ in range(5):
+        for optimizer, tensor in zip(optimizers, (plain, scaled * unit)):
+            optimizer.zero_grad()
+            (tensor**2 + tensor.sin()).sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(scaled * unit, plain)
 
 
 def test_a_stored_state_goes_on_where_it_was_and_is_a_copy():

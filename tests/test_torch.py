@@ -1,9 +1,9 @@
-"""Our own dropout does what torch's does."""
+"""Our own dropout and softmax do what those of torch do."""
 
 import pytest
 import torch
 
-from sklearn_ltd._torch import dropout
+from sklearn_ltd._torch import class_log_softmax, class_softmax, dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.6])
@@ -39,3 +39,14 @@ def test_dropout_has_all_derivatives():
 
     assert torch.autograd.gradgradcheck(masked, x)
     assert torch.autograd.gradcheck(masked, x, check_forward_ad=True)
+
+
+@pytest.mark.parametrize(
+    ("own", "torchs"), [(class_softmax, torch.softmax), (class_log_softmax, torch.log_softmax)]
+)
+def test_softmax_by_columns_and_its_derivatives(own, torchs):
+    torch.manual_seed(0)
+    logits = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(own(logits), torchs(logits, 1), rtol=1e-12, atol=0)
+    assert torch.autograd.gradcheck(own, logits)
+    assert torch.autograd.gradgradcheck(own, logits)
