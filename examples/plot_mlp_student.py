@@ -20,7 +20,7 @@ data = make_attributed_sbm(
     20_000, average_degree=20, homophily=0.6, feature_noise=3.5, random_state=0
 )
 known, rest = slice(0, 400), slice(400, 20_000)
-settings = {"hidden_dim": 32, "max_iter": 60, "random_state": 0}
+settings = {"hidden_dim": 32, "random_state": 0}
 models = {
     "GNN teacher": GNNNodeClassifier("gcn", **settings),
     "MLP on the labels": GNNNodeClassifier("mlp", **settings),
