@@ -93,8 +93,9 @@ def _number(value):
 
 
 def by_teacher(ax, temperatures, wrong):
-    negative = temperatures < 0
-    for place, (side, color) in enumerate([(~negative, _BLUE), (negative, _RED)]):
+    limit = 0 if (temperatures < 0).any() else np.median(temperatures)
+    below = temperatures < limit
+    for place, (side, color) in enumerate([(~below, _BLUE), (below, _RED)]):
         if not side.any():
             continue
         n_wrong, n, share = wrong[side].sum(), side.sum(), wrong[side].mean()
@@ -104,23 +105,24 @@ def by_teacher(ax, temperatures, wrong):
         ax.annotate(
             f"{n_wrong} of {n}", (place, high), (0, 5), textcoords="offset points", ha="center"
         )
-    ax.set_xticks([0, 1], ["temperature ≥ 0", "temperature < 0"])
+    name = f"{limit:.2f}" if limit else "0"
+    ax.set_xticks([0, 1], [f"temperature ≥ {name}", f"temperature < {name}"])
     ax.set(xlim=(-0.6, 1.6), ylim=(0, 1.15 * ax.get_ylim()[1]))
-    ax.set(ylabel="share of nodes whose teacher is wrong", title=_odds(negative, wrong))
+    ax.set(ylabel="share of nodes whose teacher is wrong", title=_odds(below, wrong))
     _tidy(ax)
 
 
-def _odds(negative, wrong):
-    if negative.all() or not negative.any():
-        return f"{'all' if negative.any() else 'no'} temperatures are negative"
-    result = odds_ratio(contingency(negative, wrong))
+def _odds(below, wrong):
+    if below.all() or not below.any():
+        return "all temperatures are on one side"
+    result = odds_ratio(contingency(below, wrong))
     low, high = result.confidence_interval()
     return f"odds ratio {result.statistic:.2f}, 95 % interval {low:.2f} to {high:.2f}"
 
 
-def contingency(negative, wrong):
-    """Counts: rows are negative or not, columns are wrong or not."""
-    return [[int((a & b).sum()) for b in (wrong, ~wrong)] for a in (negative, ~negative)]
+def contingency(below, wrong):
+    """Counts: rows are below the limit or not, columns are wrong or not."""
+    return [[int((a & b).sum()) for b in (wrong, ~wrong)] for a in (below, ~below)]
 
 
 def training_curves(axes, history, best_iter):

@@ -38,7 +38,7 @@ class TemperatureDisplay:
         - "entropy": ``H_v``, the entropies of the teacher's mean prediction over the neighbours.
         - "initial": the temperatures before the first epoch.
         - "teacher": whether the teacher is wrong; nodes with a negative temperature against
-          the others.
+          the others or, where none is negative, those below the median against the others.
 
     Attributes
     ----------

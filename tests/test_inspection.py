@@ -119,8 +119,19 @@ def test_teacher_errors_are_counted_on_either_side_of_zero():
     psi = float(ax.get_title().split()[2].rstrip(","))
     weights = [comb(8, k) * comb(25, 11 - k) * psi**k for k in range(9)]
     assert np.average(range(9), weights=weights) == pytest.approx(6, abs=0.01)
-    none = TemperatureDisplay.from_predictions(abs(temperatures), wrong, kind="teacher")
-    assert none.ax_.get_title() == "no temperatures are negative"
+
+
+def test_without_negative_temperatures_the_teacher_is_judged_on_either_side_of_the_median():
+    temperatures = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    wrong = np.array([False, True, False, True, True])
+    ax = TemperatureDisplay.from_predictions(temperatures, wrong, kind="teacher").ax_
+    assert [bar.get_height() for bar in ax.patches] == [2 / 3, 1 / 2]
+    assert [t.get_text() for t in ax.get_xticklabels()] == [
+        "temperature ≥ 0.30",
+        "temperature < 0.30",
+    ]
+    equal = TemperatureDisplay.from_predictions(np.ones(5), wrong, kind="teacher")
+    assert equal.ax_.get_title() == "all temperatures are on one side"
 
 
 def test_the_teacher_is_wrong_where_its_label_is_not_the_true_one(clf, data):
