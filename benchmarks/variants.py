@@ -19,9 +19,12 @@ import numpy as np
 import pandas as pd
 import torch
 from paper_tables import BACKBONES, load, resumed, split_numbers
+from scipy.special import entr, logit
 from scipy.stats import ttest_rel
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from sklearn_ltd import GNNNodeClassifier, LTDNodeClassifier
@@ -177,14 +180,38 @@ def three_teachers(graph, y, role, backbone, split):
     return np.log(np.maximum(np.mean(proba, axis=0), 1e-9))
 
 
-def agreed(graph, y, proba):
-    """1 for the 70 % of nodes whose neighbours agree most with the teacher, 0 for the rest."""
-    around = graph_tensors(graph, torch.device("cpu")).neighbor_mean @ torch.from_numpy(proba)
-    agreement = around.numpy()[np.arange(len(proba)), proba.argmax(axis=1)]
-    return agreement >= np.quantile(agreement, 0.3)
+def neighbors_proba(graph, proba):
+    """The mean prediction of every node's neighbours."""
+    mean = graph_tensors(graph, torch.device("cpu")).neighbor_mean
+    return (mean @ torch.from_numpy(proba)).numpy()
 
 
-def oracle(graph, y, proba):
+def best(scores):
+    """1 for the 70 % of nodes with the highest scores, 0 for the rest."""
+    return scores >= np.quantile(scores, 0.3)
+
+
+def agreed(graph, y, role, proba):
+    """The nodes whose neighbours agree most with the teacher."""
+    around = neighbors_proba(graph, proba)
+    return best(around[np.arange(len(proba)), proba.argmax(axis=1)])
+
+
+def reliable(graph, y, role, proba):
+    """The nodes at which the teacher is most likely right, learned from the stop labels."""
+    around = neighbors_proba(graph, proba)
+    top = np.sort(proba, axis=1)
+    confidence = logit(top[:, -1].clip(1e-6, 1 - 1e-6))
+    agreement = around[np.arange(len(proba)), proba.argmax(axis=1)]
+    signals = [top[:, -1] - top[:, -2], confidence, agreement, entr(around).sum(axis=1)]
+    X = StandardScaler().fit_transform(np.stack(signals, axis=1))
+    stop, right = role == "stop", oracle(graph, y, role, proba)
+    if right[stop].all() or not right[stop].any():
+        return np.ones(len(y), bool)
+    return best(LogisticRegression(C=0.1).fit(X[stop], right[stop]).decision_function(X))
+
+
+def oracle(graph, y, role, proba):
     """1 where the teacher is right: reads the labels of the test nodes, to show what can be won."""
     return np.unique(y)[proba.argmax(axis=1)] == y
 
@@ -229,6 +256,7 @@ VARIANTS = {
     "cross-fitted": {"teacher": "cross-fitted"},
     "three teachers": {"teacher": "three"},
     "agreed 70 %, fixed 0.2": {"temperature": 0.2, "weights": agreed},
+    "reliable 70 %, fixed 0.2": {"temperature": 0.2, "weights": reliable},
     "oracle, fixed 0.2": {"temperature": 0.2, "weights": oracle},
 }
 
@@ -243,7 +271,7 @@ def fit(variant, graph, y, role, backbone, split, teachers):
     weights = options.pop("weights", None)
     teacher = teachers(options.pop("teacher", "plain"))
     if weights is not None:
-        found = weights(graph, y, teacher.predict_proba(graph).astype(np.float32))
+        found = weights(graph, y, role, teacher.predict_proba(graph).astype(np.float32))
         parts["_ltd.soft_targets"] = partial(weighted_targets, torch.from_numpy(found))
     clf = LTDNodeClassifier(teacher, backbone, random_state=1000 + split, **options)
     with contextlib.ExitStack() as stack:
