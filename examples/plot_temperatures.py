@@ -15,11 +15,13 @@ from sklearn_ltd.inspection import NodeMapDisplay, TemperatureDisplay, TrainingC
 
 # %%
 # A generated graph with five classes; 150 of 1500 labels are known.  The temperatures may be
-# negative, as in the paper, and the student is the one that they were learned with.
+# negative, as in the paper, and move in steps as large as the student's; that is the student they
+# were learned with.
 data = make_attributed_sbm(1500, n_classes=5, homophily=0.5, feature_noise=4.0, random_state=0)
 y = np.array(data.target_names)[data.y]
 train, test = slice(0, 150), slice(150, 1500)
-clf = LTDNodeClassifier(negative_temperatures=True, refit=False, random_state=0)
+paper = {"negative_temperatures": True, "temperature_learning_rate": 0.02, "refit": False}
+clf = LTDNodeClassifier(**paper, random_state=0)
 clf.fit(data.graph[train], y[train])
 teacher = clf.teacher_.score(data.graph[test], y[test])
 print(f"teacher {teacher:.3f}, student {clf.score(data.graph[test], y[test]):.3f}")
