@@ -32,7 +32,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from paper_tables import BACKBONES, LIKE_THE_PAPER, PUBLISHED, load, resumed, split_numbers
+from paper_tables import BACKBONES, LIKE_THE_PAPER, PUBLISHED, load, split_numbers
+from resumed import resumed
 from scipy.stats import pearsonr, spearmanr, ttest_1samp, ttest_rel
 from scipy.stats.contingency import odds_ratio
 from sklearn.frozen import FrozenEstimator

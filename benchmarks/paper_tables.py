@@ -14,15 +14,14 @@ that are there are skipped, so that an interrupted job goes on.
 """
 
 import argparse
-import csv
 import time
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from resumed import resumed
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import ttest_rel
 from sklearn.frozen import FrozenEstimator
@@ -92,28 +91,6 @@ def load(path):
     data = load_npz(path)
     nodes = largest_component(data.graph.adjacency)
     return data.graph[nodes].induced(), data.y[nodes]
-
-
-@contextmanager
-def resumed(path, fields, key, dtype=None):
-    """A CSV file that an interrupted job goes on with.
-
-    Gives the keys of the rows that are there, as tuples, and a function that appends a row.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done = set()
-    if path.exists():
-        done = set(map(tuple, pd.read_csv(path, dtype=dtype)[key].to_numpy().tolist()))
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, fields)
-        if file.tell() == 0:
-            writer.writeheader()
-
-        def write(row):
-            writer.writerow(row)
-            file.flush()
-
-        yield done, write
 
 
 def run(method, graph, y, role, backbone, split, teacher):

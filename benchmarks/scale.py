@@ -13,7 +13,6 @@ The task "mmap" saves the graph to a folder in one process and trains from there
 """
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -25,6 +24,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
+from resumed import resumed
 
 from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier
 from sklearn_ltd.datasets import make_attributed_sbm
@@ -149,15 +149,7 @@ def in_a_process(*args):
 
 def run_all(args):
     """Measure what the CSV file lacks."""
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    done = set()
-    if args.out.exists():
-        rows = pd.read_csv(args.out)
-        done = set(map(tuple, rows[["task", "n_nodes"]].to_numpy().tolist()))
-    with args.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if file.tell() == 0:
-            writer.writeheader()
+    with resumed(args.out, FIELDS, FIELDS[:2]) as (done, write):
         for n_nodes in args.sizes:
             for task in args.tasks:
                 if (task, n_nodes) in done:
@@ -166,8 +158,7 @@ def run_all(args):
                     in_a_process("save", n_nodes, 0, args.folder)
                 row = json.loads(in_a_process(task, n_nodes, args.epochs, args.folder))
                 print(row, flush=True)
-                writer.writerow(row)
-                file.flush()
+                write(row)
 
 
 def slopes(rows):

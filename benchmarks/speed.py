@@ -22,7 +22,6 @@ A number stands for a generated graph of so many nodes, ten times as many edges,
 """
 
 import argparse
-import csv
 import statistics
 import time
 from functools import partial
@@ -33,6 +32,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 import torch_geometric.nn as pyg
+from resumed import resumed
 
 from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd._backbones import make_backbone
@@ -260,14 +260,7 @@ def read(path):
 
 def run_all(args):
     """Measure the cells that the CSV file lacks."""
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    done = set()
-    if args.out.exists():
-        done = set(map(tuple, read(args.out)[FIELDS[:2]].to_numpy().tolist()))
-    with args.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if file.tell() == 0:
-            writer.writeheader()
+    with resumed(args.out, FIELDS, FIELDS[:2], dtype={"graph": str}) as (done, write):
         for name in args.graphs:
             data = load(name, args.data)
             for backbone in args.backbones:
@@ -275,11 +268,9 @@ def run_all(args):
                     continue
                 names = [who for who in args.contenders if backbone == "gcn" or who not in GCN_ONLY]
                 medians = measure(Cell(data.graph, data.y, backbone), names, args.repeats)
-                rows = [
-                    (name, backbone, who, round(ms, 3), args.repeats) for who, ms in medians.items()
-                ]
-                writer.writerows(dict(zip(FIELDS, row)) for row in rows)
-                file.flush()
+                for who, ms in medians.items():
+                    row = (name, backbone, who, round(ms, 3), args.repeats)
+                    write(dict(zip(FIELDS, row)))
                 print(name, backbone, {who: round(ms, 1) for who, ms in medians.items()})
 
 

@@ -18,7 +18,8 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import torch
-from paper_tables import BACKBONES, load, resumed, split_numbers
+from paper_tables import BACKBONES, load, split_numbers
+from resumed import resumed
 from scipy.special import entr, logit
 from scipy.stats import ttest_rel
 from sklearn.frozen import FrozenEstimator

@@ -69,16 +69,18 @@ def class_softmax(logits):
 
     On the CPU torch takes the sums over a short last dimension one by one, ten times slower.
     """
-    if logits.device.type != "cpu":
-        return logits.softmax(1)
-    return logits.t().contiguous().softmax(0).t()
+    return _over_classes(torch.softmax, logits)
 
 
 def class_log_softmax(logits):
     """``logits.log_softmax(1)``, see `class_softmax`."""
+    return _over_classes(torch.log_softmax, logits)
+
+
+def _over_classes(function, logits):
     if logits.device.type != "cpu":
-        return logits.log_softmax(1)
-    return logits.t().contiguous().log_softmax(0).t()
+        return function(logits, 1)
+    return function(logits.t().contiguous(), 0).t()
 
 
 @contextmanager

@@ -19,14 +19,14 @@ print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """
 
 
-def make(optimizer_type, n_columns=3):
+def make():
     """An optimizer of four parameters in two groups, and the parameters; the third is zero."""
     generator = torch.Generator().manual_seed(0)
-    parameters = [torch.randn(n, n_columns, generator=generator) for n in (4, 5, 2, 2)]
+    parameters = [torch.randn(n, 3, generator=generator) for n in (4, 5, 2, 2)]
     parameters[2].zero_()
     for parameter in parameters:
         parameter.requires_grad_()
-    optimizer = optimizer_type(parameters[:1], 0.05, weight_decay=0.02)
+    optimizer = TensorAdam(parameters[:1], 0.05, weight_decay=0.02)
     optimizer.add_param_group({"params": parameters[1:], "lr": 0.5, "eps": 1e-3})
     return optimizer, parameters
 
@@ -53,7 +53,7 @@ def test_a_tensor_of_one_entry_goes_the_way_of_torchs_adam():
 
 
 def test_moments_and_steps_are_those_of_the_whole_tensor():
-    optimizer, parameters = make(TensorAdam)
+    optimizer, parameters = make()
     settings = [(0.05, 1e-8, 0.02), (0.5, 1e-3, 0.02), (0.5, 1e-3, 0.02)]
     expected = [p.detach().numpy().astype(np.float64) for p in parameters]
     sizes = [np.sqrt(np.mean(values**2)) or 0.1 / np.sqrt(3) for values in expected]
@@ -100,9 +100,9 @@ def test_a_unit_is_a_change_of_variables(unit):
 
 
 def test_a_stored_state_goes_on_where_it_was_and_is_a_copy():
-    optimizer, parameters = make(TensorAdam)
+    optimizer, parameters = make()
     descend(optimizer, parameters, 4)
-    resumed, copies = make(TensorAdam)
+    resumed, copies = make()
     resumed.load_state_dict(optimizer.state_dict())
     with torch.no_grad():
         for copy, parameter in zip(copies, parameters):
