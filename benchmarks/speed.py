@@ -68,6 +68,7 @@ class Cell:
         self.n_features, self.n_classes = graph.X.shape[1], int(y.max()) + 1
         self.teacher_logits = 3 * F.one_hot(torch.tensor(y), self.n_classes).float()
         self.teacher_logits += torch.randn_like(self.teacher_logits)
+        self.weights = torch.ones(len(y))
         known = torch.randperm(len(y))[: 40 * self.n_classes]
         self.nodes, self.held_out = known[::2], known[1::2]
         self.y = torch.tensor(y)
@@ -121,6 +122,7 @@ class Cell:
             module,
             self.graph,
             self.teacher_logits,
+            self.weights,
             self.loss,
             TensorAdam(module.parameters(), 0.02),
             network=network,

@@ -273,7 +273,7 @@ def fit(variant, graph, y, role, backbone, split, teachers):
     teacher = teachers(options.pop("teacher", "plain"))
     if weights is not None:
         found = weights(graph, y, role, teacher.predict_proba(graph).astype(np.float32))
-        parts["_ltd.soft_targets"] = partial(weighted_targets, torch.from_numpy(found))
+        parts["_ltd.reliability"] = lambda *args: found
     clf = LTDNodeClassifier(teacher, backbone, random_state=1000 + split, **options)
     with contextlib.ExitStack() as stack:
         for name, part in parts.items():

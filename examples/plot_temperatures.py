@@ -20,7 +20,13 @@ from sklearn_ltd.inspection import NodeMapDisplay, TemperatureDisplay, TrainingC
 data = make_attributed_sbm(1500, n_classes=5, homophily=0.5, feature_noise=4.0, random_state=0)
 y = np.array(data.target_names)[data.y]
 train, test = slice(0, 150), slice(150, 1500)
-paper = {"negative_temperatures": True, "temperature_learning_rate": 0.02, "refit": False}
+paper = {
+    "adapt_teacher": False,
+    "negative_temperatures": True,
+    "temperature_scale": 1.0,
+    "temperature_learning_rate": 0.02,
+    "refit": False,
+}
 clf = LTDNodeClassifier(**paper, random_state=0)
 clf.fit(data.graph[train], y[train])
 teacher = clf.teacher_.score(data.graph[test], y[test])

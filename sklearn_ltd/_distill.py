@@ -20,13 +20,15 @@ TEMPERATURE_FEATURES = ("logits", "norm", "entropy")
 SMALLEST_TEMPERATURE = 1e-3
 
 
-def soft_targets(teacher_logits, temperatures):
-    """``q_v = softmax(z^t_v / tau_v)``; |tau| is kept off zero, with its sign.
+def soft_targets(teacher_logits, temperatures, weights=None):
+    """``q_v = w_v softmax(z^t_v / tau_v)``; |tau| is kept off zero, with its sign.
 
     Parameters
     ----------
     teacher_logits : torch.Tensor of shape (n, n_classes)
     temperatures : torch.Tensor of shape (n,)
+    weights : torch.Tensor of shape (n,) or None
+        How much each node counts; the loss is linear in its targets.  None: 1.
 
     Returns
     -------
@@ -34,7 +36,8 @@ def soft_targets(teacher_logits, temperatures):
     """
     sign = torch.where(temperatures < 0, -1.0, 1.0).to(temperatures)
     safe = sign * temperatures.abs().clamp_min(SMALLEST_TEMPERATURE)
-    return class_softmax(teacher_logits / safe.unsqueeze(1))
+    targets = class_softmax(teacher_logits / safe.unsqueeze(1))
+    return targets if weights is None else weights.unsqueeze(1) * targets
 
 
 def neighbor_entropy(probabilities, mean):
@@ -192,6 +195,8 @@ class LearnedDistillation:
         The student.
     graph : GraphTensors
     teacher_logits : torch.Tensor of shape (n, n_classes)
+    weights : torch.Tensor of shape (n,) or None
+        How much the target of each node counts.
     loss : callable
         ``loss(logits, targets)``, see `distillation_loss`.
     optimizer : TensorAdam or torch.optim.Optimizer
@@ -212,6 +217,7 @@ class LearnedDistillation:
         module,
         graph,
         teacher_logits,
+        weights,
         loss,
         optimizer,
         *,
@@ -223,6 +229,7 @@ class LearnedDistillation:
         self.module = module
         self.graph = graph
         self.teacher_logits = teacher_logits
+        self.weights = weights
         self.loss = loss
         self.optimizer = optimizer
         self.network = network
@@ -253,7 +260,7 @@ class LearnedDistillation:
         return {name: value.detach() for name, value in losses.items()}, self.logits
 
     def _targets(self, temperatures):
-        return soft_targets(self.teacher_logits, temperatures)
+        return soft_targets(self.teacher_logits, temperatures, self.weights)
 
     def _distil(self, targets, learning):
         """One step of the student; the gradient keeps its graph if it is to be learned from."""

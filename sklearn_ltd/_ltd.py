@@ -16,6 +16,13 @@ from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
 
 from ._adam import TensorAdam
+from ._adapt import (
+    calibrate,
+    class_frequencies,
+    reliability,
+    second_opinion,
+    usable_frequencies,
+)
 from ._base import BaseNodeClassifier, graph_tensors
 from ._checkpoint import digest
 from ._distill import (
@@ -30,7 +37,6 @@ from ._distill import (
     soft_targets,
 )
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, class_weights
-from ._prior import calibrate, class_frequencies, usable_frequencies
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
 from ._typing import (
@@ -95,8 +101,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Epochs before the temperatures begin to learn; the best epoch is a later one.
     label_weight : float, default=1.0
         Weight of the hard labels in the student's loss (lambda); both terms are means.
-    temperature_scale : float, default=1.0
-        k: learned temperatures lie in (0.1 k, 2.5 k).
+    temperature_scale : float, default=0.4
+        k: learned temperatures lie in (0.1 k, 2.5 k).  Targets may be sharp, as nodes at which the
+        teacher is likely to be wrong count for less.
     negative_temperatures : bool, default=False
         Learn in the paper's range (-0.2 k, 0.8 k) instead: a negative temperature turns the
         teacher's ranking round.  Watch `temperature_negative` in `history_`: all of them can
@@ -118,12 +125,14 @@ class LTDNodeClassifier(BaseNodeClassifier):
         of the best epoch and for as many steps as it took; callbacks and `history_` are not
         told of these.
     adapt_teacher : bool, default=True
-        Calibrate the teacher on the "stop" labels, estimate from its predictions how frequent each
-        class is in the graph, correct its probabilities for that and weight the labels alike.
-        Labels that are drawn class by class do not show these frequencies.  The teacher is taken
+        Calibrate the teacher on the "stop" labels, along with a logistic regression on the node
+        features, whose opinion it heeds as far as that helps; estimate how frequent each class is
+        in the graph, which labels drawn class by class do not show, correct its probabilities for
+        that and weight the labels alike; and let each node count by how likely the teacher is to
+        be right there.  The teacher is taken
         to have learned from the "train" and "temperature" labels: set it to False for one that has
         learned from labels with other frequencies, or with a `class_weight` of its own.  With
-        `class_weight`, which then says what a class counts, it is calibrated only.
+        `class_weight`, which then says what a class counts, the frequencies are left alone.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the losses that are trained on, as in scikit-learn; the epoch is
         chosen without.
@@ -158,6 +167,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
     class_prior_ : ndarray of shape (n_classes,) or None
         How frequent each class is in the graph: the mean of the teacher's calibrated predictions;
         None without `adapt_teacher` or with `class_weight`.
+    reliability_ : ndarray of shape (n,) or None
+        The estimated probability, at every node of the training graph, that the adapted teacher is
+        right; its square weighs the node's soft target.  None without `adapt_teacher`.
     temperatures_ : ndarray of shape (n,)
         The temperature of every node at the best epoch.
     initial_temperatures_ : ndarray of shape (n,)
@@ -202,6 +214,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
     teacher_: Any
     teacher_proba_: npt.NDArray[np.float32]
     class_prior_: npt.NDArray[np.float64] | None
+    reliability_: npt.NDArray[np.float32] | None
     temperatures_: npt.NDArray[np.float32]
 
     _parameter_constraints = (
@@ -240,7 +253,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         n_iter_no_change: int = 50,
         warmup_iter: int = 20,
         label_weight: float = 1.0,
-        temperature_scale: float = 1.0,
+        temperature_scale: float = 0.4,
         negative_temperatures: bool = False,
         temperature_learning_rate: float = 0.001,
         temperature_features: Sequence[str] = TEMPERATURE_FEATURES,
@@ -338,10 +351,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
             self._make_teacher(), graph, labels, self.classes_, rng, device, self.checkpoint_dir
         )
         self.teacher_proba_ = softmax(logits, axis=1)
-        self.class_prior_ = None
-        if self.adapt_teacher:
-            logits, labels = self._adapt(logits, labels)
+        self.class_prior_ = self.reliability_ = None
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
+            if self.adapt_teacher:
+                logits, labels = self._adapt(graph, logits, labels, device)
             distil = self._distil_learning if self._learns else self._distil_fixed
             teacher_logits = torch.from_numpy(logits).to(device)
             finished = distil(graph, labels, teacher_logits, device)
@@ -354,18 +367,38 @@ class LTDNodeClassifier(BaseNodeClassifier):
         """Whether temperatures are learned, which needs labels to judge them."""
         return self.temperature is None and not self.scalable
 
-    def _adapt(self, logits, labels):
-        """The teacher's logits and the labels' weights for the graph's class frequencies."""
+    def _adapt(self, graph, logits, labels, device):
+        """The adapted teacher's logits, and labels that stand for the graph's class frequencies."""
         learned_from = ("train", "temperature")
-        prior = labels.frequencies(*learned_from, n_classes=len(self.classes_))
         stop = labels.nodes["stop"]
-        logits = calibrate(logits, stop, labels.codes[stop], labels.ratio(prior, "stop"))
-        if self.class_weight is not None:
-            return logits, labels
-        self.class_prior_ = class_frequencies(logits)
-        prior = usable_frequencies(self.class_prior_, labels)
-        ratio = labels.ratio(prior, *learned_from).astype(logits.dtype)
-        return logits + np.log(ratio), replace(labels, class_prior=prior)
+        known = stop, labels.codes[stop]
+        opinion = None
+        if graph._whole.has_features:
+            nodes = labels.positions(*learned_from)
+            opinion = second_opinion(graph.features, nodes, labels.codes[nodes])
+        prior = labels.frequencies(*learned_from, n_classes=len(self.classes_))
+        logits = calibrate(logits, *known, labels.ratio(prior, "stop"), opinion)
+        if self.class_weight is None:
+            self.class_prior_ = class_frequencies(logits)
+            prior = usable_frequencies(self.class_prior_, labels)
+            ratio = labels.ratio(prior, *learned_from).astype(logits.dtype)
+            logits, labels = logits + np.log(ratio), replace(labels, class_prior=prior)
+        probabilities = torch.from_numpy(softmax(logits, axis=1)).to(device)
+        around = to_numpy(self._tensors(graph, device).neighbor_mean @ probabilities)
+        weights = labels.ratio(prior, "stop")
+        self.reliability_ = reliability(logits, around, opinion, *known, weights)
+        return logits, labels
+
+    def _soft_targets(self, teacher_logits, temperatures):
+        weights = self._target_weights(teacher_logits.device)
+        return soft_targets(teacher_logits, temperatures, weights)
+
+    def _target_weights(self, device):
+        """How much a node's soft target counts, 1 on average; None: all the same."""
+        if self.reliability_ is None:
+            return None
+        weights = torch.from_numpy(self.reliability_).to(device).square()
+        return weights / weights.mean()
 
     def _check_labels_suffice(self, labels, drawn):
         counts = np.bincount(labels.codes[labels.codes >= 0])
@@ -406,14 +439,15 @@ class LTDNodeClassifier(BaseNodeClassifier):
         """Train the student with temperatures that stay as they are."""
         tensors = self._tensors(graph, device)
         temperatures = self._fixed_temperatures(teacher_logits, tensors)
-        step = self._fixed_step(graph, labels, tensors, soft_targets(teacher_logits, temperatures))
+        targets = self._soft_targets(teacher_logits, temperatures)
+        step = self._fixed_step(graph, labels, tensors, targets)
         self.initial_temperatures_ = self.temperatures_ = to_numpy(temperatures)
         return self._run(step, graph, labels, device)
 
     def _distil_again(self, graph, labels, teacher_logits, device):
         """Train a new student on all labels, with the temperatures and epochs found."""
         temperatures = torch.from_numpy(self.temperatures_).to(device)
-        targets = soft_targets(teacher_logits, temperatures)
+        targets = self._soft_targets(teacher_logits, temperatures)
         n_steps = self.best_iter_ * self._n_batches(labels)
         labels = labels.all_as("train")
         step = self._fixed_step(graph, labels, self._tensors(graph, device), targets)
@@ -448,6 +482,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
             module,
             graph_tensors(graph, device),
             teacher_logits,
+            self._target_weights(device),
             self._make_loss(labels, device),
             optimizer,
             network=network,

@@ -61,6 +61,7 @@ def make_step(graph, backbone, dropout, optimizer, learned=True):
         module,
         graph,
         torch.randn(N, C, dtype=torch.float64) * 2,
+        torch.rand(N, dtype=torch.float64) + 0.5,
         lambda z, q: distillation_loss(z, q, nodes, y, 0.7),
         OPTIMIZERS[optimizer](module.parameters()),
         network=network,
@@ -110,12 +111,12 @@ def test_hypergradient_equals_finite_differences(graph, backbone, dropout, optim
         torch.manual_seed(10)
         step.network.train()
         tau = torch.func.functional_call(step.network, weights, (logits, entropy))
-        return soft_targets(step.teacher_logits, tau).detach()
+        return soft_targets(step.teacher_logits, tau, step.weights).detach()
 
     # One learned epoch, with a known seed for each of its two random parts.
     torch.manual_seed(10)
     tau = step.network(logits, entropy)
-    q = soft_targets(step.teacher_logits, tau)
+    q = soft_targets(step.teacher_logits, tau, step.weights)
     torch.manual_seed(11)
     _, gradients, leaf = step._distil(q, learning=True)
     step._learn(q, gradients, leaf)
@@ -144,7 +145,7 @@ def test_hypergradient_equals_the_closed_form_in_forward_mode(graph, backbone):
     """dL_eval/dtau_v = - Cov_q(z^t_v, d_v) / (tau_v^2 n), d_v the tangent of log p_v."""
     step = make_step(graph, backbone, 0.0, "sgd")
     tau = torch.linspace(0.3, 1.5, N, dtype=torch.float64).requires_grad_()
-    q = soft_targets(step.teacher_logits, tau)
+    q = soft_targets(step.teacher_logits, tau, step.weights)
     state = {k: v.detach().clone() for k, v in step.module.named_parameters()}
     _, gradients, leaf = step._distil(q, learning=True)
 
@@ -160,7 +161,7 @@ def test_hypergradient_equals_the_closed_form_in_forward_mode(graph, backbone):
         d = torch.autograd.forward_ad.unpack_dual(logits.log_softmax(1)).tangent
     step.module.train()
     z, q0 = step.teacher_logits, q.detach()
-    covariance = (q0 * z * d).sum(1) - (q0 * z).sum(1) * (q0 * d).sum(1)
+    covariance = (q0 * z * d).sum(1) - (q0 * z).sum(1) * (q0 * d).sum(1) / step.weights
     expected = -covariance / (tau.detach() ** 2 * N)
 
     step._learn(q, gradients, leaf)

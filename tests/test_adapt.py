@@ -1,14 +1,22 @@
-"""The teacher adapted: calibration, and the graph's class frequencies."""
+"""The teacher adapted: a second opinion, calibration, class frequencies, and reliability."""
 
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, roc_auc_score
 
-from sklearn_ltd import LTDNodeClassifier
+from sklearn_ltd import Graph, LTDNodeClassifier, _adapt
+from sklearn_ltd._adapt import (
+    calibrate,
+    class_frequencies,
+    reliability,
+    second_opinion,
+    usable_frequencies,
+)
+from sklearn_ltd._distill import distillation_loss, soft_targets
 from sklearn_ltd._labels import Labels
-from sklearn_ltd._prior import calibrate, class_frequencies, usable_frequencies
 from sklearn_ltd.datasets import make_attributed_sbm
 from sklearn_ltd.model_selection import assign_roles
 
@@ -62,6 +70,90 @@ def test_calibration_weights_the_classes():
     repeated = calibrate(logits, twice, y[twice], EQUAL)
     weighted = calibrate(logits, nodes, y, np.array([2.0, 1, 1]))
     np.testing.assert_allclose(weighted, repeated, rtol=1e-6)
+
+
+def _two_experts(n, rng):
+    """Logits of two independent calibrated classifiers of the same three classes."""
+    y = rng.randint(3, size=n)
+    first, second = (2 * np.eye(3)[y] + rng.normal(size=(n, 3)) for _ in range(2))
+    return log_softmax(2 * first, axis=1), log_softmax(2 * second, axis=1), y
+
+
+def test_independent_opinions_are_pooled():
+    logits, opinion, y = _two_experts(3000, np.random.RandomState(0))
+    pooled = calibrate(logits, np.arange(500), y[:500], EQUAL, opinion)
+    np.testing.assert_allclose(
+        pooled, logits + opinion, rtol=0.2, atol=1
+    )  # Bayes: evidence adds up
+    right = (pooled.argmax(axis=1) == y).mean()
+    assert right > max((rows.argmax(axis=1) == y).mean() for rows in (logits, opinion)) + 0.03
+
+
+@pytest.mark.parametrize("sign", [-1, 0])
+def test_an_opinion_that_is_worth_nothing_is_not_heard(sign):
+    logits, opinion, y = _two_experts(500, np.random.RandomState(0))
+    alone = calibrate(logits, np.arange(100), y[:100], EQUAL)
+    pooled = calibrate(logits, np.arange(100), y[:100], EQUAL, sign * opinion)
+    np.testing.assert_allclose(pooled, alone, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, csr_array])
+def test_the_second_opinion_reads_features_as_if_classes_were_alike(convert):
+    rng = np.random.RandomState(0)
+    y = rng.choice(2, 2000, p=[0.9, 0.1])
+    X = convert(np.abs(3 * np.eye(2)[y] + rng.normal(size=(2000, 2))))
+    log_proba = second_opinion(X, np.arange(300), y[:300])
+    assert log_proba.dtype == np.float32
+    np.testing.assert_allclose(np.exp(log_proba).sum(axis=1), 1, rtol=1e-5)
+    right = log_proba.argmax(axis=1) == y
+    assert min(right[y == 0].mean(), right[y == 1].mean()) > 0.8
+
+
+def test_the_second_opinion_of_many_labels_knows_every_class(monkeypatch):
+    rng = np.random.RandomState(0)
+    y = np.r_[np.zeros(300, int), np.ones(300, int), 2]
+    X = np.eye(3)[y] + 0.01 * rng.normal(size=(601, 3))
+    whole = second_opinion(X, np.arange(601), y)
+    monkeypatch.setattr(_adapt, "_ROWS", 100)
+    part = second_opinion(X, np.arange(601), y)
+    assert part.shape == (601, 3)
+    assert np.array_equal(part.argmax(axis=1), whole.argmax(axis=1))
+
+
+def test_reliability_tells_where_the_teacher_is_right():
+    logits, opinion, y = _two_experts(3000, np.random.RandomState(0))
+    around = softmax(0.5 * opinion, axis=1)
+    right = logits.argmax(axis=1) == y
+    seen = np.arange(300)
+    alone = reliability(logits, np.full_like(around, 1 / 3), None, seen, y[seen], EQUAL)
+    found = reliability(logits, around, opinion, seen, y[seen], EQUAL)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert found[300:].mean() == pytest.approx(right[300:].mean(), abs=0.05)
+    assert roc_auc_score(right[300:], alone[300:]) > 0.7
+    assert roc_auc_score(right[300:], found[300:]) > roc_auc_score(right[300:], alone[300:])
+
+
+def test_reliability_of_a_teacher_that_is_always_or_never_right_is_even():
+    logits, opinion, _ = _two_experts(50, np.random.RandomState(0))
+    seen, classes = np.arange(20), logits.argmax(axis=1)[:20]
+    for y in (classes, (classes + 1) % 3):
+        found = reliability(logits, softmax(logits, axis=1), opinion, seen, y, EQUAL)
+        assert (found == 1).all()
+    none = np.empty(0, int)
+    assert (reliability(logits, softmax(logits, axis=1), None, none, none, EQUAL) == 1).all()
+
+
+def test_a_node_of_no_weight_is_not_imitated():
+    torch.manual_seed(0)
+    logits = torch.randn(4, 3, requires_grad=True)
+    weights = torch.tensor([0.0, 1.0, 2.0, 1.0])
+    targets = soft_targets(torch.randn(4, 3), torch.ones(4), weights)
+    loss = distillation_loss(logits, targets, [0], torch.tensor([1]), label_weight=0)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert (gradient[0] == 0).all()
+    expected = weights[1:, None] * logits[1:].softmax(1) - targets[1:]
+    torch.testing.assert_close(gradient[1:], expected.detach() / 4)
 
 
 def test_frequencies_are_those_of_labels_that_are_drawn_from_the_graph():
@@ -122,17 +214,38 @@ def test_accuracy_on_unequal_classes_with_balanced_labels(unequal, params):
         .score(graph[test], y[test])
         for adapt in (True, False)
     ]
-    assert scores[0] > scores[1] + 0.01
+    assert scores[0] > scores[1] + 0.005
 
 
 def test_the_estimated_frequencies_are_nearer_to_the_truth_than_the_labels(unequal):
     graph, y, role = unequal
     clf = LTDNodeClassifier(max_iter=30, random_state=0).fit(graph, y, role=role)
     assert clf.class_prior_.sum() == pytest.approx(1)
+    assert clf.reliability_.shape == y.shape
+    assert 0 <= clf.reliability_.min() < clf.reliability_.max() <= 1
     true = np.bincount(y) / len(y)
     assert np.abs(clf.class_prior_ - true).max() < 0.75 * np.abs(1 / 3 - true).max()
     clf.set_params(adapt_teacher=False).fit(graph, y, role=role)
     assert clf.class_prior_ is None
+    assert clf.reliability_ is None
+
+
+def test_the_features_help_where_neighbours_mislead(monkeypatch):
+    data = make_attributed_sbm(800, 4, homophily=0.25, random_state=0)
+    role = assign_roles(data.y, 20, 20, 10, random_state=0)
+    test = role == ""
+    clf = LTDNodeClassifier(temperature=0.5, random_state=0)
+    score = clf.fit(data.graph, data.y, role=role).score(data.graph[test], data.y[test])
+    monkeypatch.setattr("sklearn_ltd._ltd.second_opinion", lambda *args: None)
+    alone = clf.fit(data.graph, data.y, role=role).score(data.graph[test], data.y[test])
+    assert score > alone + 0.02
+
+
+def test_a_graph_without_features_has_no_second_opinion(unequal, monkeypatch):
+    graph, y, role = unequal
+    monkeypatch.setattr("sklearn_ltd._ltd.second_opinion", None)  # would fail if called
+    clf = LTDNodeClassifier(max_iter=3, random_state=0).fit(Graph(graph.adjacency), y, role=role)
+    assert len(clf.reliability_) == len(y)
 
 
 def test_class_weight_takes_the_place_of_the_correction(unequal):
