@@ -3,11 +3,11 @@
 The paper's protocol: largest connected component, 20 nodes per class with hard labels, 20 to
 learn the temperatures, 10 to stop, drawn by numpy's RandomState(split); the rest is tested
 once.  All methods run with the package's defaults and distil the same teacher.  FT is the
-best of several fixed temperatures by loss on the stop nodes; "plain FT" and "LTD not adapted" imitate
-the teacher as it is, all others adapt it (`adapt_teacher`).  "LTD frozen" has a temperature
-network that stays at its random start; "LTD as in the paper" has a teacher as it is, no last fit on
-all labels, the paper's range of temperatures and larger steps of theirs.  Every run is a row of a
-CSV file; runs that are there are skipped, so that an interrupted job goes on.
+best of several fixed temperatures by loss on the stop nodes; "plain FT" and "LTD not adapted"
+imitate the teacher as it is, all others adapt it (`adapt_teacher`).  "LTD frozen" has a temperature
+network that stays at its random start; "LTD as in the paper" has a teacher as it is, no last fit
+on all labels, the paper's range of temperatures and larger steps of theirs.  Every run is a row of
+a CSV file; runs that are there are skipped, so that an interrupted job goes on.
 
     python benchmarks/paper_tables.py --data ../shared/data --graphs cora citeseer \
         --backbones all --splits 0-9
@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from resumed import resumed
 from scipy.sparse.csgraph import connected_components
-from scipy.stats import ttest_rel
+from scipy.stats import ttest_1samp, ttest_rel
 from sklearn.frozen import FrozenEstimator
 from tqdm import tqdm
 
@@ -177,6 +177,41 @@ def table(rows, graphs, backbones, methods=COLUMNS):
     return "\n".join(lines)
 
 
+def summary(rows):
+    """A Markdown table: LTD against each of the others, over all runs that have both."""
+    scores = choose_fixed(rows).pivot(index=FIELDS[:3], columns="method", values="test_accuracy")
+    for name in ("plain FT", "FT"):
+        if name in scores:
+            both = scores[["teacher", name]]
+            scores[f"better of teacher and {name}"] = both.max(axis=1, skipna=False)
+    header = ["LTD minus", "runs", "points ± s.e.", "relative", "cells with p < 0.01"]
+    header += ["runs more than half a point below"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for name in scores.columns.drop("LTD"):
+        pair = scores[["LTD", name]].dropna()
+        gain = pair["LTD"] - pair[name]
+        cells = [cell for _, cell in gain.groupby(level=FIELDS[:2]) if len(cell) > 2]
+        better = sum(cell.mean() > 0 and ttest_1samp(cell, 0).pvalue < 0.01 for cell in cells)
+        row = [name, len(gain), f"{gain.mean():+.2f} ± {gain.sem():.2f}"]
+        row += [f"{100 * (gain / pair[name]).mean():+.2f} %", f"{better} of {len(cells)}"]
+        row += [f"{100 * (gain < -0.5).mean():.0f} %"]
+        lines.append("| " + " | ".join(map(str, row)) + " |")
+    return "\n".join(lines)
+
+
+def stability(rows):
+    """A Markdown table: how far the last epoch is below the best one on the stop nodes."""
+    header = ["last against best epoch", "runs", "points", "at most", "runs with more than 3"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for name in ("LTD", "LTD as in the paper"):
+        own = rows[rows.method == name]
+        loss = own.stop_accuracy - own.last_stop_accuracy
+        row = [name, len(own), f"{loss.mean():.1f}", f"{loss.max():.1f}"]
+        row += [f"{100 * (loss > 3).mean():.0f} %"]
+        lines.append("| " + " | ".join(map(str, row)) + " |")
+    return "\n".join(lines)
+
+
 def _mean_and_std(scores):
     return "" if scores.isna().any() else f"{scores.mean():.2f} ± {scores.std():.2f}"
 
@@ -227,7 +262,11 @@ def main():
     run_all(args)
     rows = pd.read_csv(args.out)
     print(table(rows, args.graphs, args.backbones), "\n")
-    print(published_table(rows, args.graphs, args.backbones))
+    print(published_table(rows, args.graphs, args.backbones), "\n")
+    asked = rows.graph.isin(args.graphs) & rows.backbone.isin(args.backbones)
+    rows = rows[asked & rows.split.isin(args.splits)]
+    print(summary(rows), "\n")
+    print(stability(rows))
 
 
 if __name__ == "__main__":

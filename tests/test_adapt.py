@@ -82,9 +82,8 @@ def _two_experts(n, rng):
 def test_independent_opinions_are_pooled():
     logits, opinion, y = _two_experts(3000, np.random.RandomState(0))
     pooled = calibrate(logits, np.arange(500), y[:500], EQUAL, opinion)
-    np.testing.assert_allclose(
-        pooled, logits + opinion, rtol=0.2, atol=1
-    )  # Bayes: evidence adds up
+    evidence = logits + opinion  # adds up, by Bayes
+    np.testing.assert_allclose(pooled, evidence, rtol=0.2, atol=1)
     right = (pooled.argmax(axis=1) == y).mean()
     assert right > max((rows.argmax(axis=1) == y).mean() for rows in (logits, opinion)) + 0.03
 
