@@ -255,7 +255,7 @@ def adam_teacher(graph, y, role, backbone, split):
 
 TEACHERS = {"cross-fitted": folds_teacher, "three": three_teachers, "Adam": adam_teacher}
 FROZEN = {"temperature_learning_rate": 0.0}
-UNADAPTED = {"adapt_teacher": False}
+UNADAPTED = {"adapt_teacher": False, "temperature_scale": 1.0}
 SCALABLE = {"scalable": True}
 ADAM = {"teacher": "Adam", "optimizer": EntrywiseAdam, "learning_rate": 0.01}
 # Parameters of LTDNodeClassifier; and the classes, teacher and weights that take the place of ours.
@@ -307,10 +307,10 @@ def fit(variant, graph, y, role, backbone, split, teachers):
     }
     if "weights" in options:
         codes = np.unique(y, return_inverse=True)[1]
-        parts["_ltd.reliability"] = partial(options.pop("weights"), codes, role)
+        parts["_adapt.reliability"] = partial(options.pop("weights"), codes, role)
     if "opinion" in options:
         opinion = options.pop("opinion")
-        parts["_ltd.second_opinion"] = lambda *args: opinion
+        parts["_adapt.second_opinion"] = lambda *args: opinion
     teacher = teachers(options.pop("teacher", "plain"))
     clf = LTDNodeClassifier(teacher, backbone, random_state=1000 + split, **options)
     with contextlib.ExitStack() as stack:

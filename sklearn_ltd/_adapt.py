@@ -6,25 +6,88 @@ frequencies among them say nothing of those in the graph.  And where it is likel
 counts for less.
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
+import scipy.sparse as sp
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logit, softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
+from threadpoolctl import threadpool_limits
 
-from ._labels import ROLES
+from ._labels import ROLES, Labels
 
 _WIDEST = np.log(20)  # of the logarithm of a temperature
 _OPINION_SCALE = 0.5  # of the prior of the second opinion's weight
+_SMALLEST_PROBABILITY = 1e-9
 _ROWS = 2**16  # learned from at most, and predicted at once
+
+
+@dataclass
+class Adapted:
+    """What is imitated, and how much at every node.
+
+    Attributes
+    ----------
+    logits : ndarray of shape (n, n_classes)
+    labels : Labels
+        With the class frequencies for which they are to stand.
+    class_prior : ndarray of shape (n_classes,) or None
+        Estimated frequencies of the classes in the graph.
+    reliability : ndarray of shape (n,)
+        The estimated probability that the class of the highest logit is the right one.
+    """
+
+    logits: np.ndarray
+    labels: Labels
+    class_prior: np.ndarray | None
+    reliability: np.ndarray
+
+
+def adapt(logits, labels, X, average, correct_frequencies):
+    """A teacher that has learned from the "train" and "temperature" labels, put right.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, n_classes)
+    labels : Labels
+    X : ndarray or scipy sparse array of shape (n, n_features) or None
+        Node features.
+    average : callable
+        Averages rows (n, n_classes) over the neighbours of every node.
+    correct_frequencies : bool
+        Whether logits and labels are to stand for the class frequencies of the graph.
+
+    Returns
+    -------
+    adapted : Adapted
+    """
+    learned_from = ("train", "temperature")
+    nodes, stop = labels.positions(*learned_from), labels.nodes["stop"]
+    known = stop, labels.codes[stop]
+    prior = labels.frequencies(*learned_from, n_classes=logits.shape[1])
+    class_prior = None
+    # One thread: the same bits whatever the number of cores.
+    with threadpool_limits(1, user_api="blas"):
+        heard = X is not None and len(stop)
+        opinion = second_opinion(X, nodes, labels.codes[nodes]) if heard else None
+        logits = calibrate(logits, *known, labels.ratio(prior, "stop"), opinion)
+        if correct_frequencies:
+            class_prior = class_frequencies(logits)
+            prior = usable_frequencies(class_prior, labels)
+            logits = logits + np.log(labels.ratio(prior, *learned_from).astype(logits.dtype))
+            labels = replace(labels, class_prior=prior)
+        around = average(softmax(logits, axis=1))
+        probability = reliability(logits, around, opinion, *known, labels.ratio(prior, "stop"))
+    return Adapted(logits, labels, class_prior, probability)
 
 
 def second_opinion(X, nodes, y):
     """What the features say without the graph: log-probabilities of a logistic regression.
 
     A teacher that averages over neighbours errs where they differ in class; this one does not look
-    at them.
+    at them.  The features of a node are scaled to unit length, as their sum, the length of a text,
+    says little of its class.
 
     Parameters
     ----------
@@ -37,12 +100,25 @@ def second_opinion(X, nodes, y):
     log_proba : ndarray of shape (n, n_classes), float32
         As if all classes were equally frequent.
     """
-    one_of_each = np.unique(y, return_index=True)[1]
-    chosen = np.union1d(np.arange(0, len(nodes), -(-len(nodes) // _ROWS)), one_of_each)
-    clf = make_pipeline(Normalizer(), LogisticRegression(class_weight="balanced", max_iter=1000))
-    clf.fit(X[nodes[chosen]], y[chosen])
-    rows = (X[start : start + _ROWS] for start in range(0, X.shape[0], _ROWS))
-    return np.concatenate([clf.predict_log_proba(part).astype(np.float32) for part in rows])
+    chosen = np.arange(len(nodes))
+    if len(nodes) > _ROWS:
+        drawn = np.random.RandomState(0).choice(len(nodes), _ROWS, replace=False)
+        chosen = np.union1d(drawn, np.unique(y, return_index=True)[1])  # one of each class
+    clf = LogisticRegression(class_weight="balanced", max_iter=1000)
+    clf.fit(_unit_rows(X[nodes[chosen]]), y[chosen])
+    parts = [
+        clf.predict_proba(_unit_rows(X[start : start + _ROWS])).astype(np.float32)
+        for start in range(0, X.shape[0], _ROWS)
+    ]
+    return np.log(np.maximum(np.concatenate(parts), _SMALLEST_PROBABILITY))
+
+
+def _unit_rows(X):
+    """Of length 1, or 0; the same bits whatever the features are stored in."""
+    X = sp.csr_array(X, dtype=np.float32) if sp.issparse(X) else np.asarray(X, np.float32, "C")
+    X = X.astype(np.float64)
+    length = np.sqrt((X * X).sum(axis=1))
+    return sp.diags_array(1 / np.where(length > 0, length, 1)) @ X
 
 
 def calibrate(logits, nodes, y, weights, opinion=None):
@@ -149,11 +225,12 @@ def reliability(logits, around, opinion, nodes, y, weights):
     right = classes[nodes] == y
     if right.all() or not right.any():
         return np.ones(len(logits), np.float32)
-    confidence = softmax(logits, axis=1).max(axis=1).astype(np.float64)
+    confidence = softmax(logits, axis=1).max(axis=1)
     signals = [logit(confidence.clip(1e-6, 1 - 1e-6)), _entries(around, classes)]
     if opinion is not None:
         signals.append(_entries(opinion, classes))
-    X = StandardScaler().fit_transform(np.stack(signals, axis=1))
+    X = np.stack(signals, axis=1).astype(np.float64)
+    X = (X - X.mean(axis=0)) / (X.std(axis=0) + 1e-6)
     clf = LogisticRegression(C=0.1).fit(X[nodes], right, sample_weight=weights[y])
     return clf.predict_proba(X)[:, 1].astype(np.float32)
 

@@ -22,7 +22,7 @@ from ._adam import TensorAdam
 from ._backbones import BACKBONES, make_backbone
 from ._callbacks import FitTasks
 from ._checkpoint import Checkpoint, digest
-from ._checks import check_features_match, remember_features
+from ._checks import check_features_match, remember_features, warn_of_unequal_scales
 from ._distributed import n_ranks, rank
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
@@ -308,6 +308,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         labels, self.classes_ = read_labels(graph, y, labeled_mask, role, fractions, rng)
         remember_features(self, graph)
+        warn_of_unequal_scales(graph)
         whole = graph._whole
         self.structure_ = None if whole.has_features else whole.fingerprint
         for stale in ("_module", "state_"):  # a fit that fails leaves no model of the last one

@@ -154,6 +154,23 @@ def check_features_match(estimator, graph, structural=False):
         )
 
 
+def warn_of_unequal_scales(graph):
+    """A feature that is ten times as large as all others together drowns them."""
+    if not graph._whole.has_features or graph.shape[1] < 2:
+        return
+    column, share = graph._whole.largest_feature
+    if share > 0.99:
+        names = graph.feature_names
+        name = f"column {column}" if names is None else repr(str(names[column]))
+        warnings.warn(
+            f"the feature {name} makes up {100 * share:.1f} % of the squared sum of all "
+            f"{graph.shape[1]} features, so that the others hardly count. Standardise them: "
+            "make_pipeline(NodeFeatures(StandardScaler()), clf).",
+            UserWarning,
+            stacklevel=users_level(),
+        )
+
+
 def users_level():
     """The `stacklevel` at which a warning of the calling function points to the user's line."""
     frame, level = sys._getframe(1), 1

@@ -53,8 +53,8 @@ def from_networkx(G, X, weight):
 
 
 def _node_attribute(G, X):
-    if X is None:
-        return None
+    if X is None or hasattr(X, "shape"):  # none, or the features themselves
+        return X
     attributes = [X] if isinstance(X, str) else list(X)
     if not attributes:
         raise ValueError("X names no node attribute, got []. Pass X=None for no features.")

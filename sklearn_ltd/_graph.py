@@ -78,7 +78,7 @@ class Graph:
 
     @classmethod
     def from_networkx(
-        cls, G: Any, X: str | list[str] | None = "x", *, weight: str | None = "weight"
+        cls, G: Any, X: str | list[str] | Matrix = "x", *, weight: str | None = "weight"
     ) -> Self:
         """Convert a networkx graph, directed or not; the node order is ``list(G)``.
 
@@ -86,10 +86,11 @@ class Graph:
         ----------
         G : networkx.Graph, DiGraph, MultiGraph or MultiDiGraph
             Weights of parallel edges are added up.
-        X : str, list of str or None, default="x"
+        X : str, list of str, DataFrame, array-like of shape (n, n_features) or None, default="x"
             The node attribute with the features (a number or a vector), or several
-            attributes with a number each.  No features if None, or if it is "x" and no
-            node has it.
+            attributes with a number each.  Or the features: a DataFrame indexed by node, or an
+            array with rows in the order of ``list(G)``.  No features if None, or if it is "x" and
+            no node has it.
         weight : str or None, default="weight"
             The edge attribute with the weight; 1 where it is missing.
 
@@ -110,9 +111,13 @@ class Graph:
         >>> nx.set_node_attributes(G, {"a": [0, 1], "b": [1, 0], "c": [1, 1]}, "x")
         >>> Graph.from_networkx(G)
         Graph(n_nodes=3, n_edges=4, n_features=2)
+        >>> import pandas as pd
+        >>> people = pd.DataFrame({"age": [30, 40, 50]}, index=["c", "b", "a"])
+        >>> Graph.from_networkx(G, people).X.ravel().tolist()
+        [50.0, 40.0, 30.0]
         """
         graph = cls(**_convert.from_networkx(G, X, weight))
-        if X is not None and not isinstance(X, str) and graph.shape[1] == len(X):
+        if isinstance(X, list) and graph.shape[1] == len(X):
             graph._whole.feature_names = np.asarray(X, dtype=object)
         return graph
 

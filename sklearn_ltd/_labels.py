@@ -149,6 +149,12 @@ def _series_by_name(y, graph):
             f"other values, which are not the names of the {len(graph)} selected nodes. Index it "
             "by graph.node_names, or pass y.to_numpy() in node order."
         )
+    if len(y) == len(graph) and index == list(range(len(y))) != graph.node_names.tolist():
+        raise ValueError(
+            "the index of y is ambiguous: 0, 1, 2, ... may be names of nodes or their order in the "
+            f"graph, which begins with {graph.node_names[:3].tolist()}. Pass y.to_dict() for "
+            "names, y.to_numpy() for the order."
+        )
     return y.to_dict()
 
 
@@ -209,6 +215,11 @@ def _check_mask(labeled_mask, n):
     mask = np.asarray(labeled_mask)
     if mask.dtype == bool and mask.shape == (n,):
         return np.flatnonzero(mask)
+    if mask.dtype.kind in "iu" and mask.shape == (n,) and n > 2 and set(mask.tolist()) <= {0, 1}:
+        raise ValueError(
+            f"labeled_mask has {n} integers, all of them 0 or 1, which would be read as positions. "
+            "Pass labeled_mask.astype(bool)."
+        )
     positions = mask.dtype.kind in "iu" and mask.ndim == 1 and mask.size
     if positions and mask.min() >= 0 and mask.max() < n:
         return mask

@@ -1,7 +1,6 @@
 """`LTDNodeClassifier`: a student that is distilled with temperatures per node."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -16,13 +15,7 @@ from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
 
 from ._adam import TensorAdam
-from ._adapt import (
-    calibrate,
-    class_frequencies,
-    reliability,
-    second_opinion,
-    usable_frequencies,
-)
+from ._adapt import adapt
 from ._base import BaseNodeClassifier, graph_tensors
 from ._checkpoint import digest
 from ._distill import (
@@ -83,8 +76,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         centred teacher logits z_v, the margin of its two largest probabilities, the entropy H_v of
         its mean prediction over the neighbours, and z() standardising over the nodes.
     temperature : float, default=None
-        One fixed temperature for all nodes, whatever `scalable` says: the baseline FT of the
-        paper.  None: one for each node.
+        One fixed temperature for all nodes, whatever `scalable` says; with ``adapt_teacher=False``
+        that is the baseline FT of the paper.  None: one for each node.
     hidden_dim, n_layers, dropout
         The student's (and default teacher's) architecture; see `GNNNodeClassifier`.
     learning_rate : float, default=0.02
@@ -102,8 +95,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
     label_weight : float, default=1.0
         Weight of the hard labels in the student's loss (lambda); both terms are means.
     temperature_scale : float, default=0.4
-        k: learned temperatures lie in (0.1 k, 2.5 k).  Targets may be sharp, as nodes at which the
-        teacher is likely to be wrong count for less.
+        k: learned temperatures lie in (0.1 k, 2.5 k), guessed ones in (0, 0.8 k).  Targets may be
+        sharp, as nodes at which the teacher is likely to be wrong count for less; try 1.0 without
+        `adapt_teacher`.
     negative_temperatures : bool, default=False
         Learn in the paper's range (-0.2 k, 0.8 k) instead: a negative temperature turns the
         teacher's ranking round.  Watch `temperature_negative` in `history_`: all of them can
@@ -129,10 +123,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
         features, whose opinion it heeds as far as that helps; estimate how frequent each class is
         in the graph, which labels drawn class by class do not show, correct its probabilities for
         that and weight the labels alike; and let each node count by how likely the teacher is to
-        be right there.  The teacher is taken
-        to have learned from the "train" and "temperature" labels: set it to False for one that has
-        learned from labels with other frequencies, or with a `class_weight` of its own.  With
-        `class_weight`, which then says what a class counts, the frequencies are left alone.
+        be right there.  The teacher is taken to have learned from the "train" and "temperature"
+        labels: set it to False for one that has seen the "stop" labels, has learned from labels
+        with other frequencies, or with a `class_weight` of its own.  With `class_weight`, which
+        then says what a class counts, the frequencies are left alone.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the losses that are trained on, as in scikit-learn; the epoch is
         chosen without.
@@ -369,25 +363,16 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     def _adapt(self, graph, logits, labels, device):
         """The adapted teacher's logits, and labels that stand for the graph's class frequencies."""
-        learned_from = ("train", "temperature")
-        stop = labels.nodes["stop"]
-        known = stop, labels.codes[stop]
-        opinion = None
-        if graph._whole.has_features:
-            nodes = labels.positions(*learned_from)
-            opinion = second_opinion(graph.features, nodes, labels.codes[nodes])
-        prior = labels.frequencies(*learned_from, n_classes=len(self.classes_))
-        logits = calibrate(logits, *known, labels.ratio(prior, "stop"), opinion)
-        if self.class_weight is None:
-            self.class_prior_ = class_frequencies(logits)
-            prior = usable_frequencies(self.class_prior_, labels)
-            ratio = labels.ratio(prior, *learned_from).astype(logits.dtype)
-            logits, labels = logits + np.log(ratio), replace(labels, class_prior=prior)
-        probabilities = torch.from_numpy(softmax(logits, axis=1)).to(device)
-        around = to_numpy(self._tensors(graph, device).neighbor_mean @ probabilities)
-        weights = labels.ratio(prior, "stop")
-        self.reliability_ = reliability(logits, around, opinion, *known, weights)
-        return logits, labels
+        mean = self._tensors(graph, device).neighbor_mean
+        adapted = adapt(
+            logits,
+            labels,
+            graph.features if graph._whole.has_features else None,
+            average=lambda rows: to_numpy(mean @ torch.from_numpy(rows).to(device)),
+            correct_frequencies=self.class_weight is None,
+        )
+        self.class_prior_, self.reliability_ = adapted.class_prior, adapted.reliability
+        return adapted.logits, adapted.labels
 
     def _soft_targets(self, teacher_logits, temperatures):
         weights = self._target_weights(teacher_logits.device)

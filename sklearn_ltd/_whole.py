@@ -144,6 +144,15 @@ class Whole:
         return float(np.sqrt(squares.mean())) if squares.size else 1.0
 
     @cached_property
+    def largest_feature(self):
+        """The column with the largest values, and its share of the sum of all squares."""
+        step = max(1, self.n_nodes // 10_000)
+        rows = self.feature_rows[np.arange(0, self.n_nodes, step)]
+        squares = (rows.astype(np.float64) ** 2).sum(axis=0)
+        column = int(squares.argmax())
+        return column, float(squares[column] / max(squares.sum(), np.finfo(float).tiny))
+
+    @cached_property
     def fingerprint(self):
         """A digest of the edges, by which a graph without features is recognised."""
         return _digest(self.edge_arrays)

@@ -191,8 +191,18 @@ class TrainingCurveDisplay:
         Returns
         -------
         display : TrainingCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If it has no history, as a pipeline has none.
         """
         check_is_fitted(estimator)
+        if not hasattr(estimator, "history_"):
+            raise ValueError(
+                f"this {type(estimator).__name__} has no training history. Pass a fitted "
+                "GNNNodeClassifier or LTDNodeClassifier (pipe[-1] of a pipeline)."
+            )
         return cls(estimator.history_, estimator.best_iter_).plot(ax)
 
     def plot(self, ax=None):
@@ -315,6 +325,11 @@ def _labeled(estimator, graph, y):
     if y is None:
         return graph, None
     y = align_labels(y, graph)
+    if not np.isin(y, estimator.classes_).any():
+        raise ValueError(
+            f"no label in y is a class of the classifier: got {np.unique(y)[:3].tolist()}, not any "
+            f"of {estimator.classes_[:3].tolist()}. Pass y as it was given to fit."
+        )
     known = ~is_unlabeled(y) | np.isin(y, estimator.classes_)
     return graph[known], y[known]
 

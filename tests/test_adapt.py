@@ -5,7 +5,9 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
+from sklearn import config_context
 from sklearn.metrics import log_loss, roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from sklearn_ltd import Graph, LTDNodeClassifier, _adapt
 from sklearn_ltd._adapt import (
@@ -88,12 +90,42 @@ def test_independent_opinions_are_pooled():
     assert right > max((rows.argmax(axis=1) == y).mean() for rows in (logits, opinion)) + 0.03
 
 
-@pytest.mark.parametrize("sign", [-1, 0])
-def test_an_opinion_that_is_worth_nothing_is_not_heard(sign):
+def test_an_opinion_that_is_always_wrong_is_not_heard():
     logits, opinion, y = _two_experts(500, np.random.RandomState(0))
     alone = calibrate(logits, np.arange(100), y[:100], EQUAL)
-    pooled = calibrate(logits, np.arange(100), y[:100], EQUAL, sign * opinion)
+    pooled = calibrate(logits, np.arange(100), y[:100], EQUAL, -opinion)
     np.testing.assert_allclose(pooled, alone, rtol=1e-3, atol=1e-3)
+
+
+def test_an_opinion_that_is_worth_nothing_is_hardly_heard():
+    shares = []
+    for seed in range(10):
+        logits, _, y = _two_experts(500, np.random.RandomState(seed))
+        _, opinion, _ = _two_experts(500, np.random.RandomState(100 + seed))
+        seen = np.arange(100)
+        alone = calibrate(logits, seen, y[seen], EQUAL)
+        pooled = calibrate(logits, seen, y[seen], EQUAL, opinion)
+        shares.append((alone.argmax(axis=1) == pooled.argmax(axis=1)).mean())
+    assert np.mean(shares) > 0.97
+
+
+def test_the_second_opinion_is_finite_where_it_is_certain():
+    rng = np.random.RandomState(0)
+    y = np.arange(3000) % 2
+    X = (1 + 0.01 * rng.normal(size=(3000, 20))).astype(np.float32)
+    X[:, 0] += 0.3 * y
+    X[:5] = 1e6 * np.eye(20)[0]
+    assert np.isfinite(second_opinion(X, np.arange(1000), y[:1000])).all()
+
+
+def test_features_of_any_size_give_the_same_opinion():
+    rng = np.random.RandomState(0)
+    y = np.arange(200) % 2
+    X = rng.normal(size=(200, 5)) + y[:, None]
+    X[3] = 0
+    expected = second_opinion(X, np.arange(50), y[:50])
+    for unit in (2.0**-40, 2.0**40):
+        assert np.array_equal(second_opinion(unit * X, np.arange(50), y[:50]), expected)
 
 
 @pytest.mark.parametrize("convert", [np.asarray, csr_array])
@@ -235,22 +267,61 @@ def test_the_features_help_where_neighbours_mislead(monkeypatch):
     test = role == ""
     clf = LTDNodeClassifier(temperature=0.5, random_state=0)
     score = clf.fit(data.graph, data.y, role=role).score(data.graph[test], data.y[test])
-    monkeypatch.setattr("sklearn_ltd._ltd.second_opinion", lambda *args: None)
+    monkeypatch.setattr("sklearn_ltd._adapt.second_opinion", lambda *args: None)
     alone = clf.fit(data.graph, data.y, role=role).score(data.graph[test], data.y[test])
     assert score > alone + 0.02
 
 
 def test_a_graph_without_features_has_no_second_opinion(unequal, monkeypatch):
     graph, y, role = unequal
-    monkeypatch.setattr("sklearn_ltd._ltd.second_opinion", None)  # would fail if called
+    monkeypatch.setattr("sklearn_ltd._adapt.second_opinion", None)  # would fail if called
     clf = LTDNodeClassifier(max_iter=3, random_state=0).fit(Graph(graph.adjacency), y, role=role)
     assert len(clf.reliability_) == len(y)
+
+
+@pytest.mark.parametrize("params", [{}, {"scalable": True}, {"temperature": 0.5}])
+@pytest.mark.parametrize("refit", [True, False])
+def test_doubtful_nodes_count_for_less(unequal, params, refit, monkeypatch):
+    graph, y, role = unequal
+    settings = {"max_iter": 4, "warmup_iter": 1, "hidden_dim": 8, "random_state": 0}
+    clf = LTDNodeClassifier(**params, **settings, refit=refit).fit(graph, y, role=role)
+    squares = clf.reliability_**2
+    found = clf._target_weights(torch.device("cpu")).numpy()
+    np.testing.assert_allclose(found, squares / squares.mean(), rtol=1e-5)
+    weighted = clf.predict_proba(graph)
+    ones = np.ones(len(y), np.float32)
+    monkeypatch.setattr("sklearn_ltd._adapt.reliability", lambda *args: ones)
+    alike = clf.fit(graph, y, role=role).predict_proba(graph)
+    assert np.abs(weighted - alike).max() > 1e-4
+
+
+def test_scikit_learns_output_setting_and_warnings_do_not_matter(unequal, recwarn):
+    graph, y, role = unequal
+    clf = LTDNodeClassifier(max_iter=2, temperature=0.5, random_state=0)
+    expected = clf.fit(graph, y, role=role).predict_proba(graph)
+    with config_context(transform_output="pandas"):
+        found = clf.fit(graph, y, role=role).predict_proba(graph)
+    assert np.array_equal(found, expected)
+    assert not recwarn.list
+
+
+def test_the_number_of_blas_threads_does_not_matter():
+    data = make_attributed_sbm(1000, n_features=300, random_state=0)
+    clf = LTDNodeClassifier(max_iter=2, temperature=0.5, random_state=0)
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, user_api="blas"):
+            clf.fit(data.graph[:200], data.y[:200])
+        found.append(clf.reliability_)
+    assert np.array_equal(*found)
 
 
 def test_class_weight_takes_the_place_of_the_correction(unequal):
     graph, y, role = unequal
     clf = LTDNodeClassifier(class_weight="balanced", max_iter=30, random_state=0)
     frequencies = np.bincount(clf.fit(graph, y, role=role).predict(graph)) / len(y)
+    assert clf.class_prior_ is None
+    assert clf.reliability_ is not None
     corrected = LTDNodeClassifier(max_iter=30, random_state=0).fit(graph, y, role=role)
     assert frequencies[2] > (corrected.predict(graph) == 2).mean()
 

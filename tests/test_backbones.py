@@ -149,7 +149,7 @@ def test_forward_equals_pyg(name, kind, sparse):
 def test_features_stay_sparse_where_that_takes_less_memory():
     edges = EdgeTensors(GRAPHS["undirected"])
     for density, kept in ((0.1, True), (0.5, False)):
-        X = sp.random_array((N, D), density=density, rng=np.random.RandomState(0), format="csr")
+        X = sp.random_array((N, D), density=density, random_state=0, format="csr")
         tensors = GraphTensors(edges, X)
         assert isinstance(tensors.x, SparseMatrix) == kept
         torch.testing.assert_close(tensors.dense_x, torch.from_numpy(X.toarray()).float())

@@ -1,6 +1,7 @@
 """What every node classifier does: labels and roles going in, predictions coming out."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,11 @@ import scipy.sparse as sp
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier
+from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier, NodeFeatures
 from sklearn_ltd.datasets import make_attributed_sbm
 from sklearn_ltd.model_selection import assign_roles
 
@@ -732,6 +735,29 @@ def test_a_series_with_positions_for_integer_names_is_refused(tiny):
     named = clf.fit(graph[nodes], pd.Series(tiny.y[nodes], index=nodes)).predict_proba(graph)
     by_position = clf.fit(graph[nodes], tiny.y[nodes]).predict_proba(graph)
     np.testing.assert_array_equal(named, by_position)
+
+
+def test_a_default_index_on_integer_names_in_another_order_is_refused(tiny):
+    n = len(tiny.y)
+    graph = Graph(tiny.graph.adjacency, tiny.graph.X, node_names=range(n)[::-1])
+    clf = GNNNodeClassifier(hidden_dim=4, max_iter=2, random_state=0, device="cpu")
+    y = pd.Series(tiny.y)
+    with pytest.raises(ValueError, match=r"ambiguous.*to_dict\(\).*to_numpy\(\)"):
+        clf.fit(graph, y)
+    by_name = clf.fit(graph, y.to_dict()).predict_proba(graph)
+    backwards = clf.fit(graph, tiny.y[::-1]).predict_proba(graph)
+    np.testing.assert_array_equal(by_name, backwards)
+
+
+def test_a_feature_that_drowns_the_others_is_named(tiny):
+    people = pd.DataFrame(tiny.graph.X, columns=[f"x{i}" for i in range(tiny.graph.shape[1])])
+    graph = tiny.graph.with_features(people.assign(x1=1000 * people["x1"]))
+    clf = GNNNodeClassifier(hidden_dim=4, max_iter=2, random_state=0, device="cpu")
+    with pytest.warns(UserWarning, match=r"'x1' makes up 100\.0 %.*NodeFeatures"):
+        clf.fit(graph, tiny.y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_pipeline(NodeFeatures(StandardScaler()), clf).fit(graph, tiny.y)
 
 
 class HalfFrozen(torch.nn.Module):

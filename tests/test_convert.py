@@ -6,6 +6,7 @@ from pathlib import Path
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -305,6 +306,13 @@ def test_several_attributes_name_the_features():
     nx.set_node_attributes(G, {n: {"age": n, "salary": 2 * n} for n in G})
     graph = Graph.from_networkx(G, X=["age", "salary"])
     assert list(graph.feature_names) == ["age", "salary"]
+
+
+@pytest.mark.parametrize("convert", [pd.DataFrame.to_numpy, lambda df: df.iloc[::-1]])
+def test_features_may_come_beside_the_networkx_graph(convert):
+    people = pd.DataFrame({"age": [1, 2, 3]}, index=["a", "b", "c"])
+    graph = Graph.from_networkx(nx.path_graph(["a", "b", "c"]), convert(people))
+    assert_array_equal(graph.X.ravel(), [1, 2, 3])
 
 
 def test_attributes_that_hold_vectors_name_no_features():

@@ -277,6 +277,12 @@ LABELS = [
         ValueError,
         r"labeled_mask.*0 \.\. 39",
     ),
+    (
+        "mask: zeros and ones",
+        lambda: gnn().fit(GRAPH, Y, (np.arange(N) < 20).astype(int)),
+        ValueError,
+        r"40 integers, all of them 0 or 1.*astype\(bool\)",
+    ),
     ("mask: floats", lambda: gnn().fit(GRAPH, Y, np.ones(N)), ValueError, r"labeled_mask.*float64"),
     ("mask: strings", lambda: gnn().fit(GRAPH, Y, ["a"] * N), ValueError, r"labeled_mask.*<U1"),
     (

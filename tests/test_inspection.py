@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import entr
 from scipy.stats import pearsonr, spearmanr
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_ltd import GNNNodeClassifier, LTDNodeClassifier
 from sklearn_ltd.datasets import make_attributed_sbm
@@ -204,6 +205,8 @@ def test_a_reducer_can_be_chosen(clf, data):
         (lambda clf, g: TemperatureDisplay.from_estimator(clf, g, kind="teacher"), "true labels"),
         (lambda clf, g: TemperatureDisplay.from_estimator(clf, g[:9].induced()), "with 9 nodes"),
         (lambda clf, g: NodeMapDisplay.from_estimator(clf, g, kind="x"), "must be 'embedding'"),
+        (lambda clf, g: NodeMapDisplay.from_estimator(clf, g, np.zeros(150, int)), "no label in y"),
+        (lambda clf, g: TrainingCurveDisplay.from_estimator(FunctionTransformer()), "no training"),
     ],
 )
 def test_errors_say_what_to_pass(clf, data, call, message):

@@ -27,7 +27,7 @@ class Net(torch.nn.Module):
 def graph():
     """Directed and weighted, with self-loops, and nodes that receive nothing."""
     rng = np.random.RandomState(0)
-    adjacency = sp.random_array((30, 30), density=0.1, rng=rng, format="lil")
+    adjacency = sp.random_array((30, 30), density=0.1, random_state=rng, format="lil")
     adjacency[[3, 4], [3, 4]] = 2.0
     adjacency[:, :2] = 0
     return Graph(adjacency, sp.csr_array(rng.standard_normal((30, 6))))

@@ -20,7 +20,7 @@ N = 60
 def directed():
     """A weighted, directed graph with isolated nodes, a self-loop and a hub."""
     rng = np.random.RandomState(0)
-    adjacency = sp.random_array((N, N), density=0.08, rng=rng, format="lil")
+    adjacency = sp.random_array((N, N), density=0.08, random_state=rng, format="lil")
     adjacency[:, 5] = 1.0  # node 5 receives from everybody, itself too
     adjacency[:, :3] = 0
     return Graph(adjacency.tocsr(), rng.standard_normal((N, 7)))

@@ -16,7 +16,9 @@ N = 30
 
 def make_graph(directed=False, features="dense", names=None):
     rng = np.random.RandomState(0)
-    adjacency = sp.random_array((N, N), density=0.2, rng=rng, format="csr", dtype=np.float32)
+    adjacency = sp.random_array(
+        (N, N), density=0.2, random_state=rng, format="csr", dtype=np.float32
+    )
     if not directed:
         adjacency = sp.csr_array(adjacency + adjacency.T)
     X = (rng.standard_normal((N, 4)) * (rng.random_sample((N, 4)) < 0.5)).astype(np.float32)
