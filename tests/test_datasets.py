@@ -1,5 +1,6 @@
 """Graphs to try things on: what the loaders return, and which files they refuse."""
 
+import hashlib
 import http.server
 import pickle
 import zipfile
@@ -194,8 +195,19 @@ class Unpickled:
 
     happened = False
 
-    def __setstate__(self, state):
-        Unpickled.happened = True
+    def __reduce__(self):
+        return _unpickle, ()
+
+
+def _unpickle():
+    Unpickled.happened = True
+    return Unpickled()
+
+
+def test_unpickling_would_be_noticed():
+    Unpickled.happened = False
+    pickle.loads(pickle.dumps(Unpickled()))
+    assert Unpickled.happened
 
 
 @pytest.mark.parametrize("key", ["labels", "adj_data", "extra"])
@@ -337,6 +349,13 @@ def write_planetoid(folder, graph, y):
     (folder / "ind.cora.test.index").write_text("".join(f"{i}\n" for i in order))
 
 
+def digest_of_files(folder, name):
+    parts = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
+    contents = [(folder / f"ind.{name}.{part}").read_bytes() for part in parts]
+    lines = "\n".join(hashlib.sha256(content).hexdigest() for content in contents)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 @pytest.fixture
 def server(tmp_path, monkeypatch, toy):
     """A folder that is served in place of the sources; `requests` lists what was asked for."""
@@ -366,6 +385,7 @@ def server(tmp_path, monkeypatch, toy):
         for name in NAMES:
             known = Bunch(graph=graph, y=y, **(masks if "planetoid" in name else {}))
             monkeypatch.setitem(datasets._DIGESTS, name, datasets._digest(known))
+        monkeypatch.setitem(datasets._FILES, "cora", digest_of_files(folder, "cora"))
         yield Bunch(folder=folder, requests=requests)
         server.shutdown()
 
@@ -495,9 +515,25 @@ def test_digests_are_those_of_the_benchmark_files(name):
     datasets._check_content(name, load_npz(path))
 
 
-def test_pubmed_is_counted(server, tmp_path):
+def test_pickles_are_not_read_before_they_are_known(server, tmp_path):
+    Unpickled.happened = False
+    (server.folder / "ind.cora.graph").write_bytes(pickle.dumps(Unpickled()))
+    with pytest.raises(OSError, match=r"nothing was kept: the sha256 digest of its files"):
+        fetch_planetoid("cora", tmp_path)
+    assert not Unpickled.happened
+
+
+def test_content_is_checked_besides_the_files(server, toy, tmp_path, monkeypatch):
+    swap_labels(server.folder, toy)
+    monkeypatch.setitem(datasets._FILES, "cora", digest_of_files(server.folder, "cora"))
+    with pytest.raises(OSError, match=r"nothing was kept: the sha256 digest of its content"):
+        fetch_planetoid("cora", tmp_path)
+
+
+def test_pubmed_is_counted(server, tmp_path, monkeypatch):
     for path in server.folder.glob("ind.cora.*"):
         path.rename(path.with_name(path.name.replace("cora", "pubmed")))
+    monkeypatch.setitem(datasets._FILES, "pubmed", digest_of_files(server.folder, "pubmed"))
     with pytest.raises(OSError, match=r"nothing was kept: expected .*19717.*, got \(600, "):
         fetch_planetoid("pubmed", tmp_path)
     assert kept(tmp_path) == []
