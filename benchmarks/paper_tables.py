@@ -33,11 +33,8 @@ from sklearn_ltd.model_selection import assign_roles
 
 BACKBONES = ["gcn", "gat", "sage", "appnp", "sgc"]
 FIXED = [0.1, 0.5, 2.0]
-LIKE_THE_PAPER = {
-    "adapt_teacher": False,
-    "temperature_learning_rate": 0.02,
-    "temperature_scale": 1.0,
-}
+UNADAPTED = {"adapt_teacher": False, "temperature_scale": 1.0}
+LIKE_THE_PAPER = UNADAPTED | {"temperature_learning_rate": 0.02}
 PAPER = LIKE_THE_PAPER | {"negative_temperatures": True, "refit": False}
 METHODS = {
     "teacher": None,
@@ -46,7 +43,7 @@ METHODS = {
     "LTD": {},
     "LTD frozen": {"temperature_learning_rate": 0.0},
     "LTD scalable": {"scalable": True},
-    "LTD not adapted": {"adapt_teacher": False, "temperature_scale": 1.0},
+    "LTD not adapted": UNADAPTED,
     "LTD as in the paper": PAPER,
 }
 COLUMNS = ["teacher", "plain FT", "FT", *(name for name in METHODS if name.startswith("LTD"))]

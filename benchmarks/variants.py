@@ -18,7 +18,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import torch
-from paper_tables import BACKBONES, load, split_numbers
+from paper_tables import BACKBONES, UNADAPTED, load, split_numbers
 from resumed import resumed
 from scipy.stats import ttest_rel
 from sklearn.frozen import FrozenEstimator
@@ -53,7 +53,15 @@ class EntrywiseAdam(torch.optim.Adam):
         super().add_param_group(scaled | group)
 
 
-class LongSighted(LearnedDistillation):
+class KeptCopies(LearnedDistillation):
+    """The copies of the parameters, on which the forward pass ran, are kept as `copies`."""
+
+    def _copies(self):
+        self.copies = super()._copies()
+        return self.copies
+
+
+class LongSighted(KeptCopies):
     """The hypergradient through many steps of the student, at its present parameters.
 
     ``dL_eval/dq = - d<sum_k (I - P H)^k P dL_eval/dtheta', grad L>/dq``, the Neumann series of the
@@ -61,10 +69,6 @@ class LongSighted(LearnedDistillation):
     """
 
     n_steps = 20
-
-    def _copies(self):
-        self.copies = super()._copies()
-        return self.copies
 
     def _direction(self, outer, gradients):
         term = total = super()._direction(outer, gradients)
@@ -141,12 +145,8 @@ class Averaged(LearnedDistillation):
         return self.average or state, temperatures
 
 
-class Consistent(LearnedDistillation):
+class Consistent(KeptCopies):
     """Two passes with dropout are to give the same probabilities."""
-
-    def _copies(self):
-        self.copies = super()._copies()
-        return self.copies
 
     def _distil(self, targets, learning):
         loss = self.loss
@@ -255,7 +255,6 @@ def adam_teacher(graph, y, role, backbone, split):
 
 TEACHERS = {"cross-fitted": folds_teacher, "three": three_teachers, "Adam": adam_teacher}
 FROZEN = {"temperature_learning_rate": 0.0}
-UNADAPTED = {"adapt_teacher": False, "temperature_scale": 1.0}
 SCALABLE = {"scalable": True}
 ADAM = {"teacher": "Adam", "optimizer": EntrywiseAdam, "learning_rate": 0.01}
 # Parameters of LTDNodeClassifier; and the classes, teacher and weights that take the place of ours.

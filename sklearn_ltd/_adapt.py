@@ -16,10 +16,10 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from ._labels import ROLES, Labels
+from ._teacher import SMALLEST_PROBABILITY
 
 _WIDEST = np.log(20)  # of the logarithm of a temperature
 _OPINION_SCALE = 0.5  # of the prior of the second opinion's weight
-_SMALLEST_PROBABILITY = 1e-9
 _ROWS = 2**16  # learned from at most, and predicted at once
 
 
@@ -110,7 +110,7 @@ def second_opinion(X, nodes, y):
         clf.predict_proba(_unit_rows(X[start : start + _ROWS])).astype(np.float32)
         for start in range(0, X.shape[0], _ROWS)
     ]
-    return np.log(np.maximum(np.concatenate(parts), _SMALLEST_PROBABILITY))
+    return np.log(np.maximum(np.concatenate(parts), SMALLEST_PROBABILITY))
 
 
 def _unit_rows(X):

@@ -52,8 +52,13 @@ def from_networkx(G, X, weight):
     return {"adjacency": adjacency, "X": _node_attribute(G, X), "node_names": list(G)}
 
 
+def is_matrix(X):
+    """Whether these are features, not names of attributes."""
+    return getattr(X, "ndim", None) == 2
+
+
 def _node_attribute(G, X):
-    if X is None or hasattr(X, "shape"):  # none, or the features themselves
+    if X is None or is_matrix(X):
         return X
     attributes = [X] if isinstance(X, str) else list(X)
     if not attributes:

@@ -117,7 +117,8 @@ class Graph:
         [50.0, 40.0, 30.0]
         """
         graph = cls(**_convert.from_networkx(G, X, weight))
-        if isinstance(X, list) and graph.shape[1] == len(X):
+        several = X is not None and not isinstance(X, str) and not _convert.is_matrix(X)
+        if several and graph.shape[1] == len(X):
             graph._whole.feature_names = np.asarray(X, dtype=object)
         return graph
 

@@ -367,7 +367,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         adapted = adapt(
             logits,
             labels,
-            graph.features if graph._whole.has_features else None,
+            graph.X,
             average=lambda rows: to_numpy(mean @ torch.from_numpy(rows).to(device)),
             correct_frequencies=self.class_weight is None,
         )

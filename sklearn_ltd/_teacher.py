@@ -18,7 +18,7 @@ from ._backbones import BACKBONES, EdgeIndexModule
 from ._base import BaseNodeClassifier, graph_tensors
 from ._checks import users_level
 
-_SMALLEST_PROBABILITY = 1e-9
+SMALLEST_PROBABILITY = 1e-9
 
 
 def teach(teacher, graph, labels, classes, rng, device, checkpoint_dir=None):
@@ -127,8 +127,8 @@ def _estimator_logits(teacher, graph, classes):
     if isinstance(teacher, BaseNodeClassifier):
         log_proba = teacher.predict_log_proba(data)
     else:
-        log_proba = np.log(np.maximum(teacher.predict_proba(data), _SMALLEST_PROBABILITY))
-    logits = np.full((len(log_proba), len(classes)), np.log(_SMALLEST_PROBABILITY))
+        log_proba = np.log(np.maximum(teacher.predict_proba(data), SMALLEST_PROBABILITY))
+    logits = np.full((len(log_proba), len(classes)), np.log(SMALLEST_PROBABILITY))
     known = {label: column for column, label in enumerate(teacher.classes_.tolist())}
     for column, label in enumerate(classes.tolist()):
         if label in known:

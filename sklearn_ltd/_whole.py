@@ -134,11 +134,16 @@ class Whole:
     def feature_rows(self):
         return Rows.of(self.features) if sp.issparse(self.features) else self.features
 
+    @property
+    def _some_features(self):
+        """As many rows of them as tell the scale."""
+        step = max(1, self.n_nodes // 10_000)
+        return self.feature_rows[np.arange(0, self.n_nodes, step)]
+
     @cached_property
     def feature_unit(self):
         """Root mean square of the features that are not zero: 1 where they are binary."""
-        step = max(1, self.n_nodes // 10_000)  # so many rows tell the scale
-        rows = self.feature_rows[np.arange(0, self.n_nodes, step)]
+        rows = self._some_features
         values = rows.data if sp.issparse(rows) else np.asarray(rows)
         squares = np.square(values[values != 0], dtype=np.float64)
         return float(np.sqrt(squares.mean())) if squares.size else 1.0
@@ -146,9 +151,7 @@ class Whole:
     @cached_property
     def largest_feature(self):
         """The column with the largest values, and its share of the sum of all squares."""
-        step = max(1, self.n_nodes // 10_000)
-        rows = self.feature_rows[np.arange(0, self.n_nodes, step)]
-        squares = (rows.astype(np.float64) ** 2).sum(axis=0)
+        squares = (self._some_features.astype(np.float64) ** 2).sum(axis=0)
         column = int(squares.argmax())
         return column, float(squares[column] / max(squares.sum(), np.finfo(float).tiny))
 

@@ -325,12 +325,13 @@ def _labeled(estimator, graph, y):
     if y is None:
         return graph, None
     y = align_labels(y, graph)
-    if not np.isin(y, estimator.classes_).any():
+    a_class = np.isin(y, estimator.classes_)
+    if not a_class.any():
         raise ValueError(
             f"no label in y is a class of the classifier: got {np.unique(y)[:3].tolist()}, not any "
             f"of {estimator.classes_[:3].tolist()}. Pass y as it was given to fit."
         )
-    known = ~is_unlabeled(y) | np.isin(y, estimator.classes_)
+    known = ~is_unlabeled(y) | a_class
     return graph[known], y[known]
 
 

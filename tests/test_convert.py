@@ -301,10 +301,11 @@ def test_importing_the_package_does_not_import_torch_geometric():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_several_attributes_name_the_features():
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_several_attributes_name_the_features(kind):
     G = nx.path_graph(3)
     nx.set_node_attributes(G, {n: {"age": n, "salary": 2 * n} for n in G})
-    graph = Graph.from_networkx(G, X=["age", "salary"])
+    graph = Graph.from_networkx(G, X=kind(["age", "salary"]))
     assert list(graph.feature_names) == ["age", "salary"]
 
 
