@@ -39,6 +39,8 @@ from ._torch import (
 from ._train import PlainStep, run_epochs, trainable
 from ._typing import FloatArray, GraphLike, Labels
 
+LINEAR_STEP = 3.0  # of a network with one layer of weights, relative to others
+
 
 class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Labels, roles, predictions and the numpy state of a fitted backbone."""
@@ -248,12 +250,16 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """A backbone with random parameters, in training mode, and its optimizer.
 
         The optimizer works as if the features were divided by their `feature_unit`, so that
-        step size and penalty mean the same whatever the features are measured in.
+        step size and penalty mean the same whatever the features are measured in.  Where the
+        features' weights are the only matrices, as in SGC, they have to grow as far as two in a
+        row do together, and take larger steps.
         """
         module = self._make_module(device)
         weights = module.feature_weights()
         others = [p for p in trainable(module) if not any(p is weight for weight in weights)]
-        optimizer = TensorAdam(others, self.learning_rate, weight_decay=self.weight_decay)
+        linear = weights and all(p.ndim < 2 for p in others)
+        lr = self.learning_rate * (LINEAR_STEP if linear else 1)
+        optimizer = TensorAdam(others, lr, weight_decay=self.weight_decay)
         if weights:
             unit = graph._whole.feature_unit
             with torch.no_grad():
