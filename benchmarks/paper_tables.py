@@ -6,8 +6,8 @@ once.  All methods run with the package's defaults and distil the same teacher. 
 best of several fixed temperatures by loss on the stop nodes; "plain FT" and "LTD not adapted"
 imitate the teacher as it is, all others adapt it (`adapt_teacher`).  "LTD frozen" has a temperature
 network that stays at its random start; "LTD as in the paper" has a teacher as it is, no last fit
-on all labels, the paper's range of temperatures and larger steps of theirs.  Every run is a row of
-a CSV file; runs that are there are skipped, so that an interrupted job goes on.
+on all labels, the paper's range of temperatures, and larger steps of theirs in every epoch.  Every
+run is a row of a CSV file; runs that are there are skipped, so that an interrupted job goes on.
 
     python benchmarks/paper_tables.py --data ../shared/data --graphs cora citeseer \
         --backbones all --splits 0-9
@@ -34,7 +34,7 @@ from sklearn_ltd.model_selection import assign_roles
 BACKBONES = ["gcn", "gat", "sage", "appnp", "sgc"]
 FIXED = [0.1, 0.5, 2.0]
 UNADAPTED = {"adapt_teacher": False, "temperature_scale": 1.0}
-LIKE_THE_PAPER = UNADAPTED | {"temperature_learning_rate": 0.02}
+LIKE_THE_PAPER = UNADAPTED | {"temperature_interval": 1, "temperature_learning_rate": 0.02}
 PAPER = LIKE_THE_PAPER | {"negative_temperatures": True, "refit": False}
 METHODS = {
     "teacher": None,

@@ -257,10 +257,13 @@ TEACHERS = {"cross-fitted": folds_teacher, "three": three_teachers, "Adam": adam
 FROZEN = {"temperature_learning_rate": 0.0}
 SCALABLE = {"scalable": True}
 ADAM = {"teacher": "Adam", "optimizer": EntrywiseAdam, "learning_rate": 0.01}
+# Of all variants but "LTD", which has the defaults.
+EVERY_EPOCH = {"temperature_interval": 1, "temperature_learning_rate": 0.001}
 # Parameters of LTDNodeClassifier; and the classes, teacher and weights that take the place of ours.
 VARIANTS = {
     "teacher": {},
     "LTD": {},
+    "every epoch": {},
     "frozen": FROZEN,
     "fixed 0.5": {"temperature": 0.5},
     "fixed 0.2": {"temperature": 0.2},
@@ -298,7 +301,7 @@ VARIANTS = {
 
 
 def fit(variant, graph, y, role, backbone, split, teachers):
-    options = dict(VARIANTS[variant])
+    options = (EVERY_EPOCH if variant != "LTD" else {}) | VARIANTS[variant]
     parts = {
         "_ltd.LearnedDistillation": options.pop("step", LearnedDistillation),
         "_ltd.TemperatureNetwork": options.pop("network", TemperatureNetwork),

@@ -15,8 +15,8 @@ from sklearn_ltd.inspection import NodeMapDisplay, TemperatureDisplay, TrainingC
 
 # %%
 # A generated graph with five classes; 150 of 1500 labels are known.  The temperatures may be
-# negative, as in the paper, and move in steps as large as the student's; that is the student they
-# were learned with.
+# negative, as in the paper, and move in every epoch, in steps as large as the student's; that is
+# the student they were learned with.
 data = make_attributed_sbm(1500, n_classes=5, homophily=0.5, feature_noise=4.0, random_state=0)
 y = np.array(data.target_names)[data.y]
 train, test = slice(0, 150), slice(150, 1500)
@@ -24,6 +24,7 @@ paper = {
     "adapt_teacher": False,
     "negative_temperatures": True,
     "temperature_scale": 1.0,
+    "temperature_interval": 1,
     "temperature_learning_rate": 0.02,
     "refit": False,
 }

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ._sparse import SparseMatrix
-from ._torch import dropout
+from ._torch import dropout, relu_dropout
 
 
 def _dropout(x, p, training):
@@ -34,7 +34,7 @@ class _Linear(nn.Linear):
         if not isinstance(x, SparseMatrix):
             return super().forward(x)
         product = x @ self.weight.t()
-        return product if self.bias is None else product + self.bias
+        return product if self.bias is None else product.add_(self.bias)
 
 
 def _linear_weights(layer):
@@ -94,7 +94,7 @@ class _Stack(_Staged):
         return [(self.layer_hops, stage) for stage in stages]
 
     def _hidden(self, layer, h, graph):
-        return dropout(layer(h, graph).relu(), self.dropout, self.training)
+        return relu_dropout(layer(h, graph), self.dropout, self.training)
 
 
 class _GCNLayer(nn.Module):
@@ -104,7 +104,7 @@ class _GCNLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, h, graph):
-        return graph.edges.symmetric @ self.linear(h) + self.bias
+        return (graph.edges.symmetric @ self.linear(h)).add_(self.bias)
 
 
 class GCN(_Stack):
@@ -126,7 +126,8 @@ class _SAGELayer(nn.Module):
 
     def forward(self, h, graph):
         # The mean is linear, so that it can follow the (narrowing) weights.
-        return graph.edges.mean @ self.neighbors(h) + self.bias + self.root(h)
+        neighbors = (graph.edges.mean @ self.neighbors(h)).add_(self.bias)
+        return neighbors.add_(self.root(h))
 
 
 class GraphSAGE(_Stack):

@@ -13,7 +13,7 @@ from torch import nn
 
 from ._distributed import own_share
 from ._sampling import shuffled
-from ._torch import class_log_softmax, class_softmax, dropout
+from ._torch import class_log_softmax, class_softmax, dropout, relu_dropout
 from ._train import clone_state, cross_entropy, predict_logits, trainable
 
 TEMPERATURE_FEATURES = ("logits", "norm", "entropy")
@@ -141,7 +141,7 @@ class TemperatureNetwork(nn.Module):
         x = dropout(x, self.dropout, self.training)
         # The copy of the weights gives their gradient a faster product: (inputs, n) times (n, 64).
         hidden = torch.addmm(self.first.bias, x, self.first.weight.t().contiguous())
-        x = dropout(hidden.relu(), self.dropout, self.training)
+        x = relu_dropout(hidden, self.dropout, self.training)
         position = torch.sigmoid(self.second(x).squeeze(1))
         if self.negative:
             return self.scale * (position - 0.2)
@@ -189,7 +189,8 @@ class LearnedDistillation:
     """One epoch of LTD: prepare, distil, learn (Yang et al., 2023, the iterative process).
 
     The evaluation loss is that of the *updated* student theta'(omega), without dropout; its
-    logits serve the early stopping and the next epoch's temperatures as well.
+    logits serve the early stopping and the next temperatures as well.  Between the epochs that
+    prepare and learn, the student is distilled at the temperatures that are there.
 
     Parameters
     ----------
@@ -210,9 +211,12 @@ class LearnedDistillation:
         Of the student's logits of all nodes.
     warmup_iter : int
         Epochs before the temperatures begin to learn.
+    interval : int
+        Every so many epochs the temperatures are set anew, and learn; 1 in the paper.
     """
 
-    changing = ("module", "optimizer", "network", "temperature_optimizer", "logits", "n_epochs")
+    changing: tuple[str, ...] = ("module", "optimizer", "network", "temperature_optimizer")
+    changing += ("logits", "targets", "summary", "n_epochs")
 
     def __init__(
         self,
@@ -227,6 +231,7 @@ class LearnedDistillation:
         temperature_optimizer,
         evaluation_loss,
         warmup_iter,
+        interval,
     ):
         self.module = module
         self.graph = graph
@@ -238,18 +243,19 @@ class LearnedDistillation:
         self.temperature_optimizer = temperature_optimizer
         self.evaluation_loss = evaluation_loss
         self.warmup_iter = warmup_iter
+        self.interval = interval
         self.entropy = neighbor_entropy(class_softmax(teacher_logits), graph.neighbor_mean)
         self.logits = predict_logits(module, graph)
         self.n_epochs = 0
+        self.targets = self.summary = None
         _, self.temperatures = self.snapshot()
 
     def __call__(self):
+        due = self.n_epochs % self.interval == 0
         warm = self.n_epochs >= self.warmup_iter
-        learning = warm and self.temperature_optimizer is not None
+        learning = due and warm and self.temperature_optimizer is not None
         self.n_epochs += 1
-        with torch.set_grad_enabled(learning):
-            temperatures = self.network(self.logits, self.entropy)
-            targets = self._targets(temperatures)
+        targets = self._prepare(learning) if due else self.targets
         loss, gradients, leaf = self._distil(targets, learning)
         if learning:
             logits, evaluation = self._learn(targets, gradients, leaf)
@@ -257,9 +263,17 @@ class LearnedDistillation:
             logits = predict_logits(self.module, self.graph)
             evaluation = self.evaluation_loss(logits)
         self.logits = logits.detach()
-        losses = {"loss": loss, "evaluation_loss": evaluation}
-        losses |= _summary(temperatures.detach())
-        return {name: value.detach() for name, value in losses.items()}, self.logits
+        losses = {"loss": loss.detach(), "evaluation_loss": evaluation.detach()}
+        return losses | dict(zip(_SUMMARY, self.summary)), self.logits
+
+    def _prepare(self, learning):
+        """The targets at the temperatures of the student as it is now."""
+        with torch.set_grad_enabled(learning):
+            temperatures = self.network(self.logits, self.entropy)
+            targets = self._targets(temperatures)
+        self.targets = targets.detach()
+        self.summary = _summarize(temperatures.detach())
+        return targets
 
     def _targets(self, temperatures):
         return soft_targets(self.teacher_logits, temperatures, self.weights)
@@ -354,14 +368,13 @@ def step_scale(optimizer, parameters):
     return [scales[parameter] for parameter in parameters]
 
 
-def _summary(temperatures):
+_SUMMARY = [f"temperature_{name}" for name in ("mean", "negative", "q05", "median", "q95")]
+
+
+def _summarize(temperatures):
+    """What the history tells of the temperatures, in the order of `_SUMMARY`."""
     ordered = temperatures.sort().values  # torch.quantile refuses more than 2^24 nodes
     last = len(ordered) - 1
-    low, median, high = (ordered[round(share * last)] for share in (0.05, 0.5, 0.95))
-    return {
-        "temperature_mean": temperatures.mean(),
-        "temperature_negative": (temperatures < 0).to(temperatures.dtype).mean(),
-        "temperature_q05": low,
-        "temperature_median": median,
-        "temperature_q95": high,
-    }
+    quantiles = [ordered[round(share * last)] for share in (0.05, 0.5, 0.95)]
+    negative = (temperatures < 0).to(temperatures.dtype)
+    return torch.stack([temperatures.mean(), negative.mean(), *quantiles])

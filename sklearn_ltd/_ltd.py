@@ -102,9 +102,12 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Learn in the paper's range (-0.2 k, 0.8 k) instead: a negative temperature turns the
         teacher's ranking round.  Watch `temperature_negative` in `history_`: all of them can
         run off, and the student then learns the opposite of its teacher.
-    temperature_learning_rate : float, default=0.001
+    temperature_learning_rate : float, default=0.005
         Step size of the temperature network (beta), relative like that of the student.  0 freezes
         it at its random start; larger steps than the default have not paid (research log).
+    temperature_interval : int, default=5
+        Every so many epochs the temperatures are set anew and learn; in between the student goes on
+        with those that are there, which costs no more than a fixed temperature.  The paper's is 1.
     temperature_features : tuple of {"logits", "norm", "entropy"}
         Inputs of the temperature network: the student's logits, their norm, the entropy of
         the teacher's mean prediction over the neighbours.
@@ -225,6 +228,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
             "label_weight": [Interval(Real, 0, None, closed="left")],
             "temperature_scale": [Interval(Real, 0, None, closed="neither")],
             "temperature_learning_rate": [Interval(Real, 0, None, closed="left")],
+            "temperature_interval": [Interval(Integral, 1, None, closed="left")],
             "temperature_features": [tuple, list],
             "heuristic_weights": [tuple, list],
             "temperature_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -249,7 +253,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         label_weight: float = 1.0,
         temperature_scale: float = 0.4,
         negative_temperatures: bool = False,
-        temperature_learning_rate: float = 0.001,
+        temperature_learning_rate: float = 0.005,
+        temperature_interval: int = 5,
         temperature_features: Sequence[str] = TEMPERATURE_FEATURES,
         heuristic_weights: Sequence[float] = (1.0, 1.0, 1.0),
         temperature_fraction: float = 0.4,
@@ -280,6 +285,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.temperature_scale = temperature_scale
         self.negative_temperatures = negative_temperatures
         self.temperature_learning_rate = temperature_learning_rate
+        self.temperature_interval = temperature_interval
         self.temperature_features = temperature_features
         self.heuristic_weights = heuristic_weights
         self.temperature_fraction = temperature_fraction
@@ -479,6 +485,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
                 class_weight=self._class_weights(labels, "temperature", device),
             ),
             warmup_iter=self.warmup_iter,
+            interval=self.temperature_interval,
         )
         self.initial_temperatures_ = to_numpy(step.temperatures)
         finished = self._run(step, graph, labels, device, self.warmup_iter)

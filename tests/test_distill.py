@@ -1,5 +1,7 @@
 """The method against independent computations."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -68,6 +70,7 @@ def make_step(graph, backbone, dropout, optimizer, learned=True):
         temperature_optimizer=torch.optim.SGD(network.parameters(), 1.0),
         evaluation_loss=lambda z: F.cross_entropy(z[held_out], held_out_y),
         warmup_iter=2,
+        interval=1,
     )
 
 
@@ -322,9 +325,23 @@ def test_a_student_may_have_parameters_without_a_part_in_its_output(graph):
     assert {name.split(".")[-1] for name in same} == {"spare"}
 
 
+def test_temperatures_are_set_anew_and_learn_once_in_an_interval(graph):
+    step = make_step(graph, "gcn", 0.4, "tensor_adam")
+    step.interval, step.warmup_iter = 3, 2
+    means, states = [], []
+    for _ in range(7):
+        losses, _ = step()
+        means.append(losses["temperature_mean"].item())
+        states.append(torch.cat([p.detach().flatten() for p in step.network.parameters()]))
+    assert means[0] == means[1] == means[2] != means[3] == means[4] == means[5] != means[6]
+    moved = [not before.equal(after) for before, after in pairwise(states)]
+    assert moved == [False, False, True, False, False, True]  # not before the warm-up is over
+
+
 def test_learning_moves_the_temperatures_and_a_rate_of_zero_does_not():
     data = make_attributed_sbm(n_nodes=120, random_state=0)
     settings = {"hidden_dim": 8, "max_iter": 40, "warmup_iter": 5, "random_state": 0}
+    settings["temperature_interval"] = 2
 
     def spread(rate):
         clf = LTDNodeClassifier(temperature_learning_rate=rate, **settings)

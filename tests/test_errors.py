@@ -463,6 +463,12 @@ DISTILLATION = [
     ),
     ("scale", lambda: fitted(ltd(temperature_scale=0)), ValueError, r"'temperature_scale'.*0"),
     ("warmup", lambda: fitted(ltd(warmup_iter=-1)), ValueError, r"'warmup_iter'.*-1"),
+    (
+        "interval",
+        lambda: fitted(ltd(temperature_interval=0)),
+        ValueError,
+        r"'temperature_interval'.*0",
+    ),
     ("label_weight", lambda: fitted(ltd(label_weight=-1)), ValueError, r"'label_weight'.*-1"),
     (
         "temperature rate",

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sklearn_ltd._torch import class_log_softmax, class_softmax, dropout
+from sklearn_ltd._torch import class_log_softmax, class_softmax, dropout, relu_dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.6])
@@ -39,6 +39,22 @@ def test_dropout_has_all_derivatives():
 
     assert torch.autograd.gradgradcheck(masked, x)
     assert torch.autograd.gradcheck(masked, x, check_forward_ad=True)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_relu_with_dropout_in_place_and_its_derivatives(training):
+    x = torch.randn(50, 7, dtype=torch.float64, requires_grad=True)
+
+    def together(x):
+        torch.manual_seed(0)
+        return relu_dropout(x * 1, 0.4, training) ** 3
+
+    torch.manual_seed(0)
+    expected = dropout(x.relu(), 0.4, training) ** 3
+    torch.testing.assert_close(together(x), expected)
+    few = x[:3].detach().requires_grad_()
+    assert torch.autograd.gradgradcheck(together, few)
+    assert torch.autograd.gradcheck(together, few, check_forward_ad=True)
 
 
 @pytest.mark.parametrize(
