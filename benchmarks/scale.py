@@ -44,7 +44,8 @@ def classifier(task, epochs):
     if task.startswith("LTD"):
         teacher = GNNNodeClassifier(**options)
         scalable = task == "LTD scalable"
-        return LTDNodeClassifier(teacher, scalable=scalable, warmup_iter=0, **options)
+        options |= {"warmup_iter": 0, "temperature_interval": 1}  # the most that it can cost
+        return LTDNodeClassifier(teacher, scalable=scalable, **options)
     backbone = "sage" if task == "mmap" else task.split()[1]
     return GNNNodeClassifier(backbone, **BATCH, **options)
 
