@@ -526,6 +526,24 @@ def test_the_unit_of_the_features_does_not_matter(make, backbone, unit, graph, y
     np.testing.assert_allclose(proba, clf.predict_proba(graph), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("unit", [1.0, 2.0**-10])
+@pytest.mark.parametrize(
+    ("backbone", "n_layers", "expected"),
+    [("gcn", 2, 0.02), ("mlp", 2, 0.02), ("sgc", 2, 0.06), ("gcn", 1, 0.06), ("sage", 1, 0.06)],
+)
+def test_the_first_step_relative_to_the_weights(backbone, n_layers, expected, unit, graph, y):
+    """Of the features' weights, which have to grow alone where there is no other layer."""
+
+    def weights(learning_rate):
+        clf = gnn(backbone=backbone, n_layers=n_layers, learning_rate=learning_rate, max_iter=1)
+        clf.fit(graph.with_features(graph.X * unit), y)
+        return next(values for values in clf.state_.values() if values.ndim == 2)
+
+    start = weights(1e-9)
+    step = weights(0.02) - start
+    assert np.linalg.norm(step) / np.linalg.norm(start) == pytest.approx(expected, rel=0.01)
+
+
 @both
 def test_without_validation_fraction_all_epochs_run(make, graph, y):
     clf = make(validation_fraction=0, n_iter_no_change=1).fit(graph, y)
