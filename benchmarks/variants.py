@@ -257,7 +257,7 @@ TEACHERS = {"cross-fitted": folds_teacher, "three": three_teachers, "Adam": adam
 FROZEN = {"temperature_learning_rate": 0.0}
 SCALABLE = {"scalable": True}
 ADAM = {"teacher": "Adam", "optimizer": EntrywiseAdam, "learning_rate": 0.01}
-# Of all variants but "LTD", which has the defaults.
+# Of all variants but "LTD" and "LTD, 80 % of the labels", which have the defaults.
 EVERY_EPOCH = {"temperature_interval": 1, "temperature_learning_rate": 0.001}
 # Parameters of LTDNodeClassifier; and the classes, teacher and weights that take the place of ours.
 VARIANTS = {

@@ -34,7 +34,7 @@ class _Linear(nn.Linear):
         if not isinstance(x, SparseMatrix):
             return super().forward(x)
         product = x @ self.weight.t()
-        return product if self.bias is None else product.add_(self.bias)
+        return product if self.bias is None else product + self.bias
 
 
 def _linear_weights(layer):
@@ -50,6 +50,10 @@ class _Backbone(nn.Module):
     def feature_weights(self):
         """The weights that multiply the node features; none that is known of by default."""
         return []
+
+    def is_single_layer(self):
+        """Whether there are no other weight matrices than those of the features."""
+        return 0 < len(self.feature_weights()) == len(_linear_weights(self))
 
 
 class _Staged(_Backbone):
@@ -104,7 +108,7 @@ class _GCNLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, h, graph):
-        return (graph.edges.symmetric @ self.linear(h)).add_(self.bias)
+        return graph.edges.symmetric @ self.linear(h) + self.bias
 
 
 class GCN(_Stack):
@@ -126,8 +130,7 @@ class _SAGELayer(nn.Module):
 
     def forward(self, h, graph):
         # The mean is linear, so that it can follow the (narrowing) weights.
-        neighbors = (graph.edges.mean @ self.neighbors(h)).add_(self.bias)
-        return neighbors.add_(self.root(h))
+        return graph.edges.mean @ self.neighbors(h) + self.bias + self.root(h)
 
 
 class GraphSAGE(_Stack):

@@ -39,7 +39,7 @@ from ._torch import (
 from ._train import PlainStep, run_epochs, trainable
 from ._typing import FloatArray, GraphLike, Labels
 
-LINEAR_STEP = 3.0  # of a network with one layer of weights, relative to others
+SINGLE_LAYER_STEP = 3.0  # of a network with one layer of weights, relative to deeper ones
 
 
 class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
@@ -250,15 +250,14 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """A backbone with random parameters, in training mode, and its optimizer.
 
         The optimizer works as if the features were divided by their `feature_unit`, so that
-        step size and penalty mean the same whatever the features are measured in.  Where the
-        features' weights are the only matrices, as in SGC, they have to grow as far as two in a
-        row do together, and take larger steps.
+        step size and penalty mean the same whatever the features are measured in.  A
+        single layer of weights, as SGC has, has to grow as far as two in a row do together, and
+        takes larger steps.
         """
         module = self._make_module(device)
         weights = module.feature_weights()
         others = [p for p in trainable(module) if not any(p is weight for weight in weights)]
-        linear = weights and all(p.ndim < 2 for p in others)
-        lr = self.learning_rate * (LINEAR_STEP if linear else 1)
+        lr = self.learning_rate * (SINGLE_LAYER_STEP if module.is_single_layer() else 1)
         optimizer = TensorAdam(others, lr, weight_decay=self.weight_decay)
         if weights:
             unit = graph._whole.feature_unit

@@ -215,8 +215,10 @@ class LearnedDistillation:
         Every so many epochs the temperatures are set anew, and learn; 1 in the paper.
     """
 
-    changing: tuple[str, ...] = ("module", "optimizer", "network", "temperature_optimizer")
-    changing += ("logits", "targets", "summary", "n_epochs")
+    changing = (
+        *("module", "optimizer", "network", "temperature_optimizer"),
+        *("logits", "targets", "summary", "n_epochs"),
+    )
 
     def __init__(
         self,
@@ -251,9 +253,9 @@ class LearnedDistillation:
         _, self.temperatures = self.snapshot()
 
     def __call__(self):
-        due = self.n_epochs % self.interval == 0
-        warm = self.n_epochs >= self.warmup_iter
-        learning = due and warm and self.temperature_optimizer is not None
+        warm = self.n_epochs - self.warmup_iter  # epochs since the end of the warm-up
+        due = self.targets is None or warm % self.interval == 0
+        learning = due and warm >= 0 and self.temperature_optimizer is not None
         self.n_epochs += 1
         targets = self._prepare(learning) if due else self.targets
         loss, gradients, leaf = self._distil(targets, learning)
@@ -264,7 +266,7 @@ class LearnedDistillation:
             evaluation = self.evaluation_loss(logits)
         self.logits = logits.detach()
         losses = {"loss": loss.detach(), "evaluation_loss": evaluation.detach()}
-        return losses | dict(zip(_SUMMARY, self.summary)), self.logits
+        return losses | dict(zip(_SUMMARY, self.summary, strict=True)), self.logits
 
     def _prepare(self, learning):
         """The targets at the temperatures of the student as it is now."""

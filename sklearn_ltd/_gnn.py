@@ -52,8 +52,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
     learning_rate : float, default=0.02
         Size of a step relative to that of each weight matrix, or other parameter, at the start.
         The optimizer is Adam with one second moment per matrix, so that a rare word's weights move
-        less than those of a frequent one.  Steps are three times as large where there is only one
-        layer of weights, as in "sgc".
+        less than those of a frequent one.  Steps are three times as large where a built-in network
+        has only one layer of weights, as "sgc" always has.
     weight_decay : float, default=0.02
         L2 penalty.
     max_iter : int, default=300

@@ -107,7 +107,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         it at its random start; larger steps than the default have not paid (research log).
     temperature_interval : int, default=5
         Every so many epochs the temperatures are set anew and learn; in between the student goes on
-        with those that are there, which costs no more than a fixed temperature.  The paper's is 1.
+        with those that are there, at about the cost of a fixed temperature.  The paper's is 1.
     temperature_features : tuple of {"logits", "norm", "entropy"}
         Inputs of the temperature network: the student's logits, their norm, the entropy of
         the teacher's mean prediction over the neighbours.
@@ -525,7 +525,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         check_teacher(self.teacher)
         if self._learns and self.batch_size is not None:
             raise ValueError(
-                "learned temperatures are judged on the whole graph in every epoch, which "
+                "learned temperatures are judged on the whole graph, which "
                 f"batch_size={self.batch_size} does not see. Set scalable=True or "
                 "temperature=1.0, or batch_size=None."
             )

@@ -189,14 +189,14 @@ def dropout(x, p, training):
 
 
 def relu_dropout(x, p, training):
-    """``dropout(relu(x), p, training)``, written into `x`.
+    """``dropout(relu(x), p, training)``, for finite `x`.
 
     On a CPU the two are one product, and so are their first and second derivative.
     """
     if not training or p == 0 or x.device.type != "cpu":
-        return dropout(x.relu_(), p, training)
+        return dropout(x.relu(), p, training)
     kept, scale = _draw_kept(x, p)
-    return x.mul_(kept.logical_and_(x.detach() > 0).to(x.dtype).mul_(scale))
+    return x * kept.logical_and_(x.detach() > 0).to(x.dtype).mul_(scale)
 
 
 def _draw_kept(x, p):
