@@ -3,7 +3,7 @@
 The protocol is that of `paper_tables.py`: largest connected component, per class 20 nodes with
 hard labels, 20 that judge the temperatures, 10 that stop, drawn by RandomState(split); all else is
 tested once; the package's defaults, but for the teacher, which is imitated as it is, as in the
-paper, and for larger steps of the temperatures (0.02).  The questions:
+paper, and for larger steps of the temperatures (0.02) in every epoch.  The questions:
 
 features      LTD with all inputs of the temperature network (the paper's V0), and without one of
               them (V1 to V3).

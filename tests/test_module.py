@@ -54,6 +54,23 @@ def test_the_module_gives_the_logits_of_the_classifier(graph, backbone):
     np.testing.assert_allclose(again, logits[swapped], atol=1e-5)
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_hooks_on_every_part_see_what_it_gave(graph, backbone, training):
+    clf = GNNNodeClassifier(backbone, hidden_dim=8, **SETTINGS).fit(graph, np.arange(30) % 3)
+    module = clf.to_module().train(training)
+    seen, gradients = [], []
+    for part in module.modules():
+        part.register_forward_hook(lambda _, args, out: seen.append((out, out.detach().clone())))
+        part.register_full_backward_hook(lambda *args: gradients.append(args))
+    x, edge_index, edge_weight = tensors(graph)
+    module(x.requires_grad_(), edge_index, edge_weight).sum().backward()
+    assert len(seen) > 1
+    assert len(gradients) > 1
+    for out, then in seen:
+        torch.testing.assert_close(out, then, rtol=0, atol=0)
+
+
 def test_weights_are_one_by_default(graph):
     ones = Graph(graph.adjacency > 0, graph.X)
     clf = GNNNodeClassifier("sage", **SETTINGS).fit(ones, np.arange(30) % 3)
