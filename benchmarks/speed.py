@@ -68,7 +68,7 @@ class Cell:
 
     def __init__(self, graph, y, backbone):
         torch.manual_seed(0)
-        self.graph = GraphTensors(EdgeTensors(graph.adjacency), graph.X)
+        self.graph = GraphTensors(EdgeTensors(graph.adjacency), graph.X, kept=True)
         self.backbone = backbone
         self.n_features, self.n_classes = graph.X.shape[1], int(y.max()) + 1
         self.teacher_logits = 3 * F.one_hot(torch.tensor(y), self.n_classes).float()
@@ -310,7 +310,8 @@ def table(rows):
             "every epoch / products": times["LTD every epoch"] / times["LTD products"],
         }
     ).round(2)
-    lines = ["| " + " | ".join(["graph", "backbone", *ratios]) + " |", "|---" * 10 + "|"]
+    header = ["graph", "backbone", *ratios]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for names, values in ratios.iterrows():
         cells = ["" if np.isnan(value) else f"{value:g}" for value in values]
         lines.append("| " + " | ".join([*names, *cells]) + " |")

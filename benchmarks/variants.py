@@ -53,15 +53,7 @@ class EntrywiseAdam(torch.optim.Adam):
         super().add_param_group(scaled | group)
 
 
-class KeptCopies(LearnedDistillation):
-    """The copies of the parameters, on which the forward pass ran, are kept as `copies`."""
-
-    def _copies(self):
-        self.copies = super()._copies()
-        return self.copies
-
-
-class LongSighted(KeptCopies):
+class LongSighted(LearnedDistillation):
     """The hypergradient through many steps of the student, at its present parameters.
 
     ``dL_eval/dq = - d<sum_k (I - P H)^k P dL_eval/dtheta', grad L>/dq``, the Neumann series of the
@@ -70,12 +62,16 @@ class LongSighted(KeptCopies):
 
     n_steps = 20
 
+    def _copy(self):
+        self.before = self.copies  # on which the step's gradients depend
+        super()._copy()
+
     def _direction(self, outer, gradients):
         term = total = super()._direction(outer, gradients)
         scales = step_scale(self.optimizer, trainable(self.module))
-        copies = list(self.copies.values())
+        before = list(self.before.values())
         for _ in range(self.n_steps - 1):
-            product = torch.autograd.grad(gradients, copies, term, retain_graph=True)
+            product = torch.autograd.grad(gradients, before, term, retain_graph=True)
             term = [t - s * h for t, s, h in zip(term, scales, product)]
             total = [a + t for a, t in zip(total, term)]
         return total
@@ -145,7 +141,7 @@ class Averaged(LearnedDistillation):
         return self.average or state, temperatures
 
 
-class Consistent(KeptCopies):
+class Consistent(LearnedDistillation):
     """Two passes with dropout are to give the same probabilities."""
 
     def _distil(self, targets, learning):

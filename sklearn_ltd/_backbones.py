@@ -11,6 +11,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.func import functional_call
 
 from ._sparse import SparseMatrix
 from ._torch import dropout, relu_dropout
@@ -42,10 +43,36 @@ def _linear_weights(layer):
 
 
 class _Backbone(nn.Module):
-    """Logits are ``classify(embed(graph), graph)``."""
+    """Logits are ``classify(embed(graph), graph)``.
+
+    At the same parameters a pass without dropout and the next one with dropout share the output of
+    `first_layer`, the name of a submodule; None where dropout acts before it.
+    """
+
+    first_layer: str | None = None
 
     def forward(self, graph):
         return self.classify(self.embed(graph), graph)
+
+    def shared(self, graph, parameters):
+        """Keyword arguments of `forward` that hold for all passes at these parameters.
+
+        Parameters
+        ----------
+        graph : GraphTensors
+        parameters : dict of str to torch.Tensor
+            Those of the module by name, or what takes their place.
+        """
+        if self.first_layer is None:
+            return {}
+        prefix = self.first_layer + "."
+        own = {
+            name.removeprefix(prefix): p
+            for name, p in parameters.items()
+            if name.startswith(prefix)
+        }
+        layer = self.get_submodule(self.first_layer)
+        return {"first": functional_call(layer, own, (graph.x, graph))}
 
     def feature_weights(self):
         """The weights that multiply the node features; none that is known of by default."""
@@ -84,6 +111,7 @@ class _Staged(_Backbone):
 class _Stack(_Staged):
     """Layers with ReLU and dropout between them; `layer_type(n_in, n_out)` makes one."""
 
+    first_layer = "layers.0"
     layer_hops = 1
 
     def __init__(self, layer_type, n_features, n_classes, hidden_dim, n_layers, dropout):
@@ -98,7 +126,16 @@ class _Stack(_Staged):
         return [(self.layer_hops, stage) for stage in stages]
 
     def _hidden(self, layer, h, graph):
-        return relu_dropout(layer(h, graph), self.dropout, self.training)
+        return self._activate(layer(h, graph))
+
+    def _activate(self, h):
+        return relu_dropout(h, self.dropout, self.training)
+
+    def forward(self, graph, first=None):
+        h = self.layers[0](graph.x, graph) if first is None else first
+        for layer in self.layers[1:]:
+            h = layer(self._activate(h), graph)
+        return h
 
 
 class _GCNLayer(nn.Module):
@@ -108,7 +145,7 @@ class _GCNLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, h, graph):
-        return graph.edges.symmetric @ self.linear(h) + self.bias
+        return graph.propagate("symmetric", h, self.linear) + self.bias
 
 
 class GCN(_Stack):
@@ -129,8 +166,7 @@ class _SAGELayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, h, graph):
-        # The mean is linear, so that it can follow the (narrowing) weights.
-        return graph.edges.mean @ self.neighbors(h) + self.bias + self.root(h)
+        return graph.propagate("mean", h, self.neighbors) + self.bias + self.root(h)
 
 
 class GraphSAGE(_Stack):
@@ -163,6 +199,7 @@ class APPNP(_Backbone):
     ``Z_0 = MLP(X)``, then ten times ``Z' = 0.9 D^-1/2 (A + I) D^-1/2 Z + 0.1 Z_0``.
     """
 
+    first_layer = "predict.layers.0"
     n_hops = 10
     teleport = 0.1
 
@@ -173,11 +210,17 @@ class APPNP(_Backbone):
     def feature_weights(self):
         return self.predict.feature_weights()
 
+    def forward(self, graph, first=None):
+        return self._spread(self.predict(graph, first), graph)
+
     def embed(self, graph):
         return self.predict.embed(graph)
 
     def classify(self, h, graph):
-        local = z = self.predict.classify(h, graph)
+        return self._spread(self.predict.classify(h, graph), graph)
+
+    def _spread(self, local, graph):
+        z = local
         for _ in range(self.n_hops):
             z = (1 - self.teleport) * (graph.edges.symmetric @ z) + self.teleport * local
         return z

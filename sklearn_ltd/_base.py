@@ -460,5 +460,5 @@ def graph_tensors(graph, device):
     if key not in whole.cache:
         if key not in whole.edge_cache:
             whole.edge_cache[key] = EdgeTensors(whole.incoming.T, device)
-        whole.cache[key] = GraphTensors(whole.edge_cache[key], graph.features)
+        whole.cache[key] = GraphTensors(whole.edge_cache[key], graph.features, kept=True)
     return whole.cache[key]

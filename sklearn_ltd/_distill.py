@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from ._distributed import own_share
 from ._sampling import shuffled
@@ -249,6 +250,7 @@ class LearnedDistillation:
         self.entropy = neighbor_entropy(class_softmax(teacher_logits), graph.neighbor_mean)
         self.logits = predict_logits(module, graph)
         self.n_epochs = 0
+        self.copies = self._shared = None
         self.targets = self.summary = None
         _, self.temperatures = self.snapshot()
 
@@ -262,7 +264,7 @@ class LearnedDistillation:
         if learning:
             logits, evaluation = self._learn(targets, gradients, leaf)
         else:
-            logits = predict_logits(self.module, self.graph)
+            logits = predict_logits(self.module, self.graph, **self._shared)
             evaluation = self.evaluation_loss(logits)
         self.logits = logits.detach()
         losses = {"loss": loss.detach(), "evaluation_loss": evaluation.detach()}
@@ -283,28 +285,33 @@ class LearnedDistillation:
     def _distil(self, targets, learning):
         """One step of the student; the gradient keeps its graph if it is to be learned from."""
         leaf = targets.detach().requires_grad_(learning)
-        copies = self._copies()
-        logits = torch.func.functional_call(self.module, copies, (self.graph,))
-        loss = self.loss(logits, leaf)
+        if self.copies is None:
+            self._copy()
+        loss = self.loss(self._forward(), leaf)
         gradients = torch.autograd.grad(
-            loss, list(copies.values()), create_graph=learning, materialize_grads=True
+            loss, list(self.copies.values()), create_graph=learning, materialize_grads=True
         )
         for parameter, gradient in zip(trainable(self.module), gradients):
             parameter.grad = gradient.detach()
         self.optimizer.step()
+        self._copy()
         return loss, gradients, leaf
 
-    def _copies(self):
-        """Copies of the parameters, on which the forward pass runs.
+    def _copy(self):
+        """Copies of the parameters, on which the passes run.
 
         The optimizer changes the parameters in place while the graph of the gradient still needs
         them.
         """
-        return {
+        self.copies = {
             name: parameter.detach().clone().requires_grad_()
             for name, parameter in self.module.named_parameters()
             if parameter.requires_grad
         }
+        self._shared = self.module.shared(self.graph, self.copies)
+
+    def _forward(self):
+        return functional_call(self.module, self.copies, (self.graph,), self._shared)
 
     def _learn(self, targets, gradients, leaf):
         """One step of the temperature network along the exact hypergradient.
@@ -314,10 +321,14 @@ class LearnedDistillation:
         through the graph of the gradient, then through q to omega.
         """
         self.module.eval()
-        logits = self.module(self.graph)
+        logits = self._forward()
         self.module.train()
         evaluation = self.evaluation_loss(logits)
-        outer = torch.autograd.grad(evaluation, trainable(self.module), materialize_grads=True)
+        # What the next epoch's pass shares is retained.
+        outer = torch.autograd.grad(
+            evaluation, list(self.copies.values()), retain_graph=True, materialize_grads=True
+        )
+        logits, evaluation = logits.detach(), evaluation.detach()
         direction = self._direction(outer, gradients)
         inner = sum((g * d).sum() for g, d in zip(gradients, direction))
         (derivative,) = torch.autograd.grad(inner, leaf)

@@ -94,6 +94,9 @@ class _Edges:
         totals = scatter(self.edge_weight, targets, dim_size=self.n_nodes)
         return _Product(self.edge_index, self.edge_weight / totals[targets], self.messages)
 
+    def propagate(self, name, h, linear):
+        return getattr(self, name) @ linear(h)
+
     @property
     def attention_pattern(self):
         edge_index, _ = add_remaining_self_loops(self.edge_index, num_nodes=self.n_nodes)

@@ -88,10 +88,15 @@ class GraphTensors:
     X : ndarray or scipy sparse array of shape (n, d)
         Node features; sparse ones stay sparse where that, with the transpose, takes less
         memory than a dense tensor.
+    kept : bool
+        Whether the graph is used many times, so that what `propagate` makes of dense features is
+        worth keeping.
     """
 
-    def __init__(self, edges, X):
+    def __init__(self, edges, X, kept=False):
         self.edges = edges
+        self.kept = kept
+        self._propagated = {}
         self.n_nodes, n_features = X.shape
         if sp.issparse(X) and 4 * X.nnz < self.n_nodes * n_features:
             self.x = SparseMatrix.from_scipy(X, edges.device, edges.dtype)
@@ -102,6 +107,26 @@ class GraphTensors:
     @property
     def neighbor_mean(self):
         return self.edges.neighbor_mean
+
+    def propagate(self, name, h, linear):
+        """``A linear(h)``, where A is the form of the edges of that `name`.
+
+        The product with A follows the weights, which narrow, and keep sparse features sparse.  With
+        dense features it comes first, once for all: ``linear(A X)``.
+
+        Parameters
+        ----------
+        name : {"symmetric", "mean"}
+        h : torch.Tensor of shape (n, d) or SparseMatrix
+        linear : callable
+            Without a bias.
+        """
+        edges = getattr(self.edges, name)
+        if not self.kept or h is not self.x or isinstance(h, SparseMatrix):
+            return edges @ linear(h)
+        if name not in self._propagated:
+            self._propagated[name] = edges.multiply(h)
+        return linear(self._propagated[name])
 
     @cached_property
     def dense_x(self):

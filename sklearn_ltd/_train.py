@@ -13,10 +13,13 @@ from ._torch import generator_states, set_generator_states
 
 
 @torch.no_grad()
-def predict_logits(module, graph):
-    """Logits of all nodes without dropout; the module is left in training mode."""
+def predict_logits(module, graph, **shared):
+    """Logits of all nodes without dropout; the module is left in training mode.
+
+    `shared` is what `_Backbone.shared` gave for the module's present parameters, if anything.
+    """
     module.eval()
-    logits = module(graph)
+    logits = module(graph, **shared)
     module.train()
     return logits
 
@@ -58,14 +61,20 @@ class PlainStep:
         self.graph = graph
         self.loss = loss
         self.optimizer = optimizer
+        self._shared = None  # by the pass that ends an epoch and the one that begins the next
 
     def __call__(self):
         """Step once; return the losses and the logits after the step."""
+        shared = self._share() if self._shared is None else self._shared
         self.optimizer.zero_grad()
-        loss = self.loss(self.module(self.graph))
+        loss = self.loss(self.module(self.graph, **shared))
         loss.backward()
         self.optimizer.step()
-        return {"loss": loss.detach()}, predict_logits(self.module, self.graph)
+        self._shared = self._share()
+        return {"loss": loss.detach()}, predict_logits(self.module, self.graph, **self._shared)
+
+    def _share(self):
+        return self.module.shared(self.graph, dict(self.module.named_parameters()))
 
     def snapshot(self):
         """Copies of what the best epoch has to restore."""

@@ -203,6 +203,52 @@ def test_dropout_acts_in_training_only(name):
     assert not torch.allclose(module(graph), module(graph))
 
 
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def test_a_graph_that_is_kept_gives_the_same_logits_and_gradients(name, sparse):
+    graph, module = build(name, GRAPHS["weighted"], sparse)
+    X = sp.csr_array(graph.dense_x.numpy()) if sparse else graph.x.numpy()
+    kept = GraphTensors(graph.edges, X, kept=True)
+    for _ in range(2):  # what is made at the first pass serves the second
+        parameters = list(module.parameters())
+        torch.testing.assert_close(module(kept), module(graph))
+        expected = torch.autograd.grad(module(graph).square().sum(), parameters)
+        torch.testing.assert_close(
+            torch.autograd.grad(module(kept).square().sum(), parameters), expected
+        )
+
+
+def test_dense_features_of_a_kept_graph_are_propagated_once(monkeypatch):
+    graph, module = build("gcn", GRAPHS["weighted"], sparse=False)
+    kept = GraphTensors(graph.edges, graph.x.numpy(), kept=True)
+    widths, multiply = [], SparseMatrix.multiply
+    monkeypatch.setattr(
+        SparseMatrix, "multiply", lambda self, x: widths.append(x.shape[1]) or multiply(self, x)
+    )
+    module(kept)
+    module(kept)
+    assert widths == [D, C, C]
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("training", [False, True])
+def test_what_passes_share_changes_no_number(name, n_layers, training):
+    graph, _ = build(name, GRAPHS["weighted"], sparse=True)
+    module = make_backbone(name, D, C, HIDDEN, n_layers, 0.5).train(training)
+    copies = {k: (v + 0.1).detach().requires_grad_() for k, v in module.named_parameters()}
+    shared = module.shared(graph, copies)
+    assert bool(shared) == (name not in ("gat", "sgc"))  # where dropout acts on the features
+    outcomes = []
+    for given in ({}, shared):
+        torch.manual_seed(0)
+        logits = torch.func.functional_call(module, copies, (graph,), given)
+        loss = logits.square().sum()
+        outcomes.append((logits, *torch.autograd.grad(loss, list(copies.values()))))
+    for without, with_shared in zip(*outcomes):
+        assert torch.equal(without, with_shared)
+
+
 def test_a_module_of_others_is_called_with_edge_index_and_gives_its_last_hidden_layer():
     graph, _ = build("gcn", GRAPHS["weighted"], sparse=True)
     theirs = pyg.models.GCN(D, 8, 2, C).eval()

@@ -274,6 +274,20 @@ def test_evaluation_logits_serve_the_next_epoch(graph):
         torch.testing.assert_close(logits, predict_logits(step.module, graph))
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_epochs_share_a_pass_and_no_number_changes(graph, backbone):
+    """As if every epoch, learned or not, began anew with the student's parameters."""
+    steps = [make_step(graph, backbone, 0.4, "tensor_adam") for _ in range(2)]
+    for epoch in range(4):
+        steps[1].copies = None
+        found = []
+        for step in steps:
+            torch.manual_seed(epoch)
+            found.append(step())
+        assert found[0][0] == found[1][0]
+        assert torch.equal(found[0][1], found[1][1])
+
+
 def test_the_temperatures_learn_in_every_epoch_after_the_warm_up(graph):
     step = make_step(graph, "gcn", 0.0, "adam")
     learned = []
