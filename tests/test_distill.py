@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from scipy.stats import entropy as scipy_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sklearn_ltd import LTDNodeClassifier
 from sklearn_ltd._adam import TensorAdam
@@ -272,6 +273,33 @@ def test_evaluation_logits_serve_the_next_epoch(graph):
     for _ in range(4):
         _, logits = step()
         torch.testing.assert_close(logits, predict_logits(step.module, graph))
+
+
+class NoSynchronisation(TorchDispatchMode):
+    """Refuses the operations for whose result the processor would have to wait for a GPU."""
+
+    waiting = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        by_mask = name == "index" and any(
+            i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1]
+        )
+        assert not by_mask
+        assert not name.startswith(self.waiting), name
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_epochs_do_not_wait_for_the_device(graph, backbone):
+    step = make_step(graph, backbone, 0.4, "tensor_adam")
+    step()
+    with NoSynchronisation():
+        for _ in range(3):
+            step()
+        step.snapshot()
+    with NoSynchronisation(), pytest.raises(AssertionError, match="_local_scalar_dense"):
+        step.logits.sum().item()
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
