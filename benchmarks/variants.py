@@ -35,6 +35,7 @@ from sklearn_ltd._distill import (
     soft_targets,
     step_scale,
 )
+from sklearn_ltd._tensors import GraphTensors
 from sklearn_ltd._train import clone_state, trainable
 from sklearn_ltd.model_selection import assign_roles
 
@@ -49,7 +50,7 @@ class EntrywiseAdam(torch.optim.Adam):
         unit = group.pop("unit", 1.0)
         own = self.defaults
         scaled = {"lr": own["lr"] / unit, "eps": own["eps"] * unit}
-        scaled["weight_decay"] = own["weight_decay"] * unit**2
+        scaled["weight_decay"] = group.pop("weight_decay", own["weight_decay"]) * unit**2
         super().add_param_group(scaled | group)
 
 
@@ -243,13 +244,29 @@ def best_regression(y, role, logits, around, opinion, *args):
     return reliability(logits, around, opinion, test, y[test], everywhere)
 
 
+def one(*args):
+    """Stands in for `GraphTensors.shrinkage`: the penalty is the same however features are averaged."""
+    return 1.0
+
+
+def unscaled_teacher(graph, y, role, backbone, split):
+    with mock.patch("sklearn_ltd._tensors.GraphTensors.shrinkage", one):
+        clf = GNNNodeClassifier(backbone, random_state=split)
+        return FrozenEstimator(clf.fit(graph, y, role=role))
+
+
 def adam_teacher(graph, y, role, backbone, split):
     with mock.patch("sklearn_ltd._base.TensorAdam", EntrywiseAdam):
         clf = GNNNodeClassifier(backbone, learning_rate=0.01, random_state=split)
         return FrozenEstimator(clf.fit(graph, y, role=role))
 
 
-TEACHERS = {"cross-fitted": folds_teacher, "three": three_teachers, "Adam": adam_teacher}
+TEACHERS = {
+    "cross-fitted": folds_teacher,
+    "three": three_teachers,
+    "unscaled": unscaled_teacher,
+    "Adam": adam_teacher,
+}
 FROZEN = {"temperature_learning_rate": 0.0}
 SCALABLE = {"scalable": True}
 ADAM = {"teacher": "Adam", "optimizer": EntrywiseAdam, "learning_rate": 0.01}
@@ -271,6 +288,7 @@ VARIANTS = {
     "no second opinion": {"opinion": None},
     "nodes count alike": {"weights": alike},
     "neither": {"opinion": None, "weights": alike},
+    "fixed 0.2, unscaled penalty": {"temperature": 0.2, "teacher": "unscaled", "shrinkage": one},
     "scale 1.0": {"temperature_scale": 1.0},
     "Adam": ADAM,
     "Adam, scalable": ADAM | SCALABLE,
@@ -302,6 +320,7 @@ def fit(variant, graph, y, role, backbone, split, teachers):
         "_ltd.LearnedDistillation": options.pop("step", LearnedDistillation),
         "_ltd.TemperatureNetwork": options.pop("network", TemperatureNetwork),
         "_base.TensorAdam": options.pop("optimizer", TensorAdam),
+        "_tensors.GraphTensors.shrinkage": options.pop("shrinkage", GraphTensors.shrinkage),
     }
     if "weights" in options:
         codes = np.unique(y, return_inverse=True)[1]

@@ -23,6 +23,14 @@ def _dropout(x, p, training):
     return dropout(x, p, training)
 
 
+def _symmetric(h, graph):
+    return graph.edges.symmetric @ h
+
+
+def _mean(h, graph):
+    return graph.edges.mean @ h
+
+
 class _Linear(nn.Linear):
     """A linear layer with Glorot weights and zero bias that also takes a `SparseMatrix`."""
 
@@ -75,7 +83,15 @@ class _Backbone(nn.Module):
         return {"first": functional_call(layer, own, (graph.x, graph))}
 
     def feature_weights(self):
-        """The weights that multiply the node features; none that is known of by default."""
+        """The weights that multiply the node features; none that is known of by default.
+
+        Returns
+        -------
+        weights : list of (torch.nn.Parameter, callable or None, int)
+            With ``average(h, graph)``, how the network averages the features over neighbours,
+            before or after the product, and the number of hops that it looks away from a node;
+            None and 0 where it does not.
+        """
         return []
 
     def is_single_layer(self):
@@ -89,9 +105,6 @@ class _Staged(_Backbone):
     ``stages()`` lists pairs of the hops that a stage looks away from a node (0 or 1) and the
     stage.
     """
-
-    def feature_weights(self):
-        return _linear_weights(self.layers[0])
 
     def hidden_stages(self):
         """The stages that make the last hidden layer."""
@@ -120,6 +133,9 @@ class _Stack(_Staged):
         self.layers = nn.ModuleList(map(layer_type, sizes[:-1], sizes[1:]))
         self.dropout = dropout
 
+    def feature_weights(self):
+        return self.layers[0].feature_weights()
+
     def stages(self):
         *hidden, last = self.layers
         stages = [partial(self._hidden, layer) for layer in hidden] + [last]
@@ -144,6 +160,9 @@ class _GCNLayer(nn.Module):
         self.linear = _Linear(n_in, n_out, bias=False)
         self.bias = nn.Parameter(torch.zeros(n_out))
 
+    def feature_weights(self):
+        return [(self.linear.weight, _symmetric, 1)]
+
     def forward(self, h, graph):
         return graph.propagate("symmetric", h, self.linear) + self.bias
 
@@ -165,6 +184,9 @@ class _SAGELayer(nn.Module):
         self.root = _Linear(n_in, n_out, bias=False)
         self.bias = nn.Parameter(torch.zeros(n_out))
 
+    def feature_weights(self):
+        return [(self.neighbors.weight, _mean, 1), (self.root.weight, None, 0)]
+
     def forward(self, h, graph):
         return graph.propagate("mean", h, self.neighbors) + self.bias + self.root(h)
 
@@ -180,6 +202,9 @@ class GraphSAGE(_Stack):
 
 
 class _DenseLayer(_Linear):
+    def feature_weights(self):
+        return [(self.weight, None, 0)]
+
     def forward(self, h, graph):
         return super().forward(h)
 
@@ -208,7 +233,8 @@ class APPNP(_Backbone):
         self.predict = MLP(n_features, n_classes, hidden_dim, n_layers, dropout)
 
     def feature_weights(self):
-        return self.predict.feature_weights()
+        weights = self.predict.feature_weights()
+        return [(weight, self._spread, self.n_hops) for weight, *_ in weights]
 
     def forward(self, graph, first=None):
         return self._spread(self.predict(graph, first), graph)
@@ -258,7 +284,12 @@ class SGC(_Staged):
         return self.stages()
 
     def feature_weights(self):
-        return _linear_weights(self)
+        return [(self.linear.weight, self._average, self.n_hops)]
+
+    def _average(self, x, graph):
+        for _ in range(self.n_hops):
+            x = self._propagate(x, graph)
+        return x
 
     def classify(self, h, graph):
         return h
@@ -306,6 +337,10 @@ class GAT(_Staged):
             + [_GATLayer(sizes[-1], n_classes, 1, False, dropout)]
         )
         self.dropout = dropout
+
+    def feature_weights(self):
+        # What attention averages to is not known in advance: plain averaging stands in for it.
+        return [(self.layers[0].linear.weight, _symmetric, 1)]
 
     def stages(self):
         *hidden, last = self.layers

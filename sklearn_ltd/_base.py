@@ -246,25 +246,29 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self._module = device, module
         return module
 
-    def _make_network(self, graph, device):
+    def _make_network(self, graph, tensors, device):
         """A backbone with random parameters, in training mode, and its optimizer.
 
         The optimizer works as if the features were divided by their `feature_unit`, so that
-        step size and penalty mean the same whatever the features are measured in.  A
-        single layer of weights, as SGC has, has to grow as far as two in a row do together, and
-        takes larger steps.
+        step size and penalty mean the same whatever the features are measured in.  The penalty is
+        for features as the layer sees them, averaged over neighbours: where they shrink, the
+        weights have to be larger for the same effect.  A single layer of weights, as SGC has, has
+        to grow as far as two in a row do together, and takes larger steps.
         """
         module = self._make_module(device)
         weights = module.feature_weights()
-        others = [p for p in trainable(module) if not any(p is weight for weight in weights)]
+        own = [weight for weight, *_ in weights]
+        others = [p for p in trainable(module) if not any(p is weight for weight in own)]
         lr = self.learning_rate * (SINGLE_LAYER_STEP if module.is_single_layer() else 1)
         optimizer = TensorAdam(others, lr, weight_decay=self.weight_decay)
-        if weights:
-            unit = graph._whole.feature_unit
+        unit = graph._whole.feature_unit if weights else 1.0
+        for weight, average, n_hops in weights:
             with torch.no_grad():
-                for weight in weights:
-                    weight.div_(unit)
-            optimizer.add_param_group({"params": weights, "unit": unit})
+                weight.div_(unit)
+            shrinkage = 1.0 if average is None else tensors.shrinkage(average, n_hops)
+            penalty = self.weight_decay * shrinkage**2
+            group = {"params": [weight], "unit": unit, "weight_decay": penalty}
+            optimizer.add_param_group(group)
         return module, optimizer
 
     def _make_module(self, device):
@@ -399,7 +403,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _make_step(self, graph, labels, tensors, device, *, loss, batches):
         """An epoch of training: one step on `loss`, or one on each of `batches`."""
-        module, optimizer = self._make_network(graph, device)
+        module, optimizer = self._make_network(graph, tensors, device)
         if self.batch_size is None:
             return PlainStep(module, tensors, loss, optimizer)
         return SampledStep(

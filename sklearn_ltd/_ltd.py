@@ -84,8 +84,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Step size of the student (the paper's alpha), relative to that of each weight matrix at the
         start; see `GNNNodeClassifier`.
     weight_decay : float, default=0.02
-        L2 penalty of the student and of the default teacher; a student that is held back
-        repeats fewer of its teacher's mistakes.
+        L2 penalty of the student and of the default teacher, see `GNNNodeClassifier`; a student
+        that is held back repeats fewer of its teacher's mistakes.
     max_iter : int, default=300
         Epochs of the student at most.  Where `best_iter_` is close to it, more may help.
     n_iter_no_change : int, default=50
@@ -461,7 +461,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     def _distil_learning(self, graph, labels, teacher_logits, device):
         """Train student and temperature network."""
-        module, optimizer = self._make_network(graph, device)
+        tensors = graph_tensors(graph, device)
+        module, optimizer = self._make_network(graph, tensors, device)
         network = TemperatureNetwork(
             len(self.classes_),
             tuple(self.temperature_features),
@@ -471,7 +472,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         held_out, codes = labels.tensors("temperature", device=device)
         step = LearnedDistillation(
             module,
-            graph_tensors(graph, device),
+            tensors,
             teacher_logits,
             self._target_weights(device),
             self._make_loss(labels, device),

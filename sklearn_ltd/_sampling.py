@@ -17,6 +17,7 @@ from ._train import PlainStep, predict_logits, trainable
 from ._whole import Rows
 
 _CHUNK_EDGES = 1_000_000
+_N_SAMPLED, _N_SAMPLED_NEIGHBORS = 1000, 10
 
 
 @dataclass
@@ -171,6 +172,12 @@ class LargeGraph:
         _, count = self.incoming.extents(nodes)
         part = np.cumsum(count + 1) // _CHUNK_EDGES
         return np.split(nodes, np.flatnonzero(np.diff(part)) + 1)
+
+    def shrinkage(self, average, n_hops):
+        """`GraphTensors.shrinkage`, of a sample of nodes and neighbours."""
+        nodes = np.arange(0, self.n_nodes, max(1, self.n_nodes // _N_SAMPLED))
+        sample = self.neighborhood(nodes, n_hops, _N_SAMPLED_NEIGHBORS, np.random.RandomState(0))
+        return self.tensors(sample).shrinkage(average, n_hops, len(nodes))
 
     @property
     def neighbor_mean(self):

@@ -8,6 +8,8 @@ import torch
 
 from ._sparse import EdgePattern, SparseMatrix
 
+_N_DIRECTIONS = 64
+
 
 class EdgeTensors:
     """The edges of a graph on a device, in the forms that the layers read.
@@ -127,6 +129,37 @@ class GraphTensors:
         if name not in self._propagated:
             self._propagated[name] = edges.multiply(h)
         return linear(self._propagated[name])
+
+    def shrinkage(self, average, n_hops, n_nodes=None):
+        """By how much the features shrink when they are averaged over neighbours.
+
+        That is the ratio of their root mean squares after and before; of many features, along
+        random directions in their space.
+
+        Parameters
+        ----------
+        average : callable
+            ``average(h, graph)``, see `_Backbone.feature_weights`.
+        n_hops : int
+            How far it looks; all nodes are here.
+        n_nodes : int or None
+            Look at so many nodes, the first ones, instead of all.
+
+        Returns
+        -------
+        shrinkage : float
+            1 for features that are all zero.
+        """
+        n_features, dtype = self.x.shape[1], self.edges.dtype
+        if n_features <= _N_DIRECTIONS:
+            directions = torch.eye(n_features, dtype=dtype)
+        else:
+            generator, shape = torch.Generator().manual_seed(0), (n_features, _N_DIRECTIONS)
+            directions = torch.randn(shape, generator=generator, dtype=dtype)
+        with torch.no_grad():
+            along = self.x @ directions.to(self.edges.device)
+            sizes = [float(h[:n_nodes].norm()) for h in (along, average(along, self))]
+        return sizes[1] / sizes[0] if sizes[0] else 1.0
 
     @cached_property
     def dense_x(self):

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import torch
 import torch_geometric.nn as pyg
 
+from sklearn_ltd import _tensors
 from sklearn_ltd._backbones import BACKBONES, EdgeIndexModule, make_backbone
 from sklearn_ltd._sparse import SparseMatrix
 from sklearn_ltd._tensors import EdgeTensors, GraphTensors
@@ -228,6 +229,40 @@ def test_dense_features_of_a_kept_graph_are_propagated_once(monkeypatch):
     module(kept)
     module(kept)
     assert widths == [D, C, C]
+
+
+@pytest.mark.parametrize(("n_directions", "tolerance"), [(64, 1e-4), (5, 0.5)])
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("name", BACKBONES)
+def test_shrinkage_is_that_of_the_features_as_the_network_averages_them(
+    name, sparse, n_directions, tolerance, monkeypatch
+):
+    monkeypatch.setattr(_tensors, "_N_DIRECTIONS", n_directions)
+    graph, module = build(name, GRAPHS["undirected"], sparse)
+    symmetric, mean = (edges.to_dense() for edges in (graph.edges.symmetric, graph.edges.mean))
+    pagerank = torch.eye(N)
+    for _ in range(10):
+        pagerank = 0.9 * symmetric @ pagerank + 0.1 * torch.eye(N)
+    expected = {
+        "gcn": [symmetric],
+        "gat": [symmetric],
+        "sage": [mean, None],
+        "appnp": [pagerank],
+        "sgc": [symmetric @ symmetric],
+        "mlp": [None],
+    }[name]
+    weights, norm = module.feature_weights(), graph.dense_x.norm()
+    for (weight, average, n_hops), matrix in zip(weights, expected, strict=True):
+        assert weight.shape[1] == D
+        assert (average is None) == (matrix is None) == (n_hops == 0)
+        if average is not None:
+            ratio = float((matrix @ graph.dense_x).norm() / norm)
+            assert graph.shrinkage(average, n_hops) == pytest.approx(ratio, rel=tolerance)
+
+
+def test_features_that_are_all_zero_do_not_shrink():
+    graph = GraphTensors(EdgeTensors(GRAPHS["undirected"]), np.zeros((N, D)))
+    assert graph.shrinkage(lambda h, graph: graph.edges.mean @ h, 1) == 1
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])

@@ -14,7 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier, NodeFeatures
+from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier, NodeFeatures, _base
+from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd.datasets import make_attributed_sbm
 from sklearn_ltd.model_selection import assign_roles
 
@@ -524,6 +525,29 @@ def test_the_unit_of_the_features_does_not_matter(make, backbone, unit, graph, y
     other = make(backbone=backbone).fit(graph.with_features(graph.X * unit), y, role=role)
     proba = other.predict_proba(graph.with_features(graph.X * unit))
     np.testing.assert_allclose(proba, clf.predict_proba(graph), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+def test_the_penalty_is_that_of_averaged_features(batch_size, monkeypatch, graph, y):
+    """GCN on complete graphs, where averaging leaves next to nothing of random features."""
+    penalties = []
+
+    class Recorded(TensorAdam):
+        """Does not step, but tells the penalties."""
+
+        def step(self):
+            penalties.append([group["weight_decay"] for group in self.param_groups])
+
+    monkeypatch.setattr(_base, "TensorAdam", Recorded)
+    n = len(graph)
+    complete = Graph(np.ones((n, n)) - np.eye(n), np.random.RandomState(0).randn(n, 9))
+    alone = Graph(sp.csr_array((n, n)), complete.X)
+    for drawn in (complete, alone):
+        gnn(backbone="gcn", weight_decay=0.5, batch_size=batch_size, max_iter=1).fit(drawn, y)
+    of_complete, of_alone = penalties[0], penalties[-1]
+    assert of_alone == pytest.approx([0.5, 0.5])
+    assert of_complete[0] == 0.5
+    assert of_complete[1] < 0.1
 
 
 @pytest.mark.parametrize("unit", [1.0, 2.0**-10])

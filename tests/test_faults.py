@@ -73,7 +73,7 @@ def test_a_full_gpu_during_a_fit_says_what_to_do(clf, fails, graph, y):
 
 
 def test_a_full_gpu_says_what_to_do_where_the_graph_is_moved_there(graph, y, monkeypatch):
-    def full(*args):
+    def full(*args, **kwargs):
         raise torch.cuda.OutOfMemoryError(str(FULL))
 
     clf = GNNNodeClassifier(**SETTINGS).fit(graph, y)

@@ -69,6 +69,17 @@ def test_a_neighborhood_holds_a_few_true_edges_of_each_node(directed):
             assert len(sources) == min(3, degree)
 
 
+@pytest.mark.parametrize("backbone", ["gcn", "sage", "sgc"])
+def test_a_sample_tells_how_the_features_shrink(backbone, monkeypatch):
+    graph = make_attributed_sbm(n_nodes=3000, average_degree=8, random_state=0).graph
+    monkeypatch.setattr(_sampling, "_N_SAMPLED", 1500)
+    module = make_backbone(backbone, graph.shape[1], 3, 16, 2, 0.5)
+    _, average, n_hops = module.feature_weights()[0]
+    whole = GraphTensors(EdgeTensors(graph.adjacency), graph.X).shrinkage(average, n_hops)
+    assert whole < 0.8
+    assert LargeGraph(graph).shrinkage(average, n_hops) == pytest.approx(whole, rel=0.1)
+
+
 @pytest.mark.parametrize("backbone", STAGED)
 def test_all_neighbors_give_the_logits_of_the_full_graph(directed, backbone):
     module, seeds = random_module(backbone), np.array([0, 5, 9, 30])
