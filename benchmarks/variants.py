@@ -245,7 +245,7 @@ def best_regression(y, role, logits, around, opinion, *args):
 
 
 def one(*args):
-    """Stands in for `GraphTensors.shrinkage`: the penalty is the same however features are averaged."""
+    """Stands in for `GraphTensors.shrinkage`: averaging does not change the penalty."""
     return 1.0
 
 
