@@ -315,7 +315,7 @@ def parse():
     parser.add_argument("--splits", type=split_numbers, help="for example 0-9 or 0,3,5")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/foreign_graphs.csv"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.set_defaults(methods=FITTED)
+    parser.add_argument("--methods", nargs="+", default=FITTED, choices=FITTED)
     return parser.parse_args()
 
 

@@ -12,7 +12,7 @@ its CPU time, so that other processes matter little.
                 features, double back-propagation with one `grad` per tensor
     GNN         supervised training
     PyG         the same with torch_geometric.nn.models.GCN, edge_index and dense features
-    products    the bare sparse products of the GNN epoch of a GCN
+    products    the bare sparse products of the GNN epoch of a GCN, if every pass does its own
     LTD products    those of its "LTD every epoch"
 
     python benchmarks/speed.py --data ../shared/data --graphs cora citeseer amazon_photo
@@ -199,6 +199,7 @@ class Cell:
     def products(self, n_forward, n_backward):
         """Both layers so many times each way; products with sparse features count as well.
 
+        Passes share the first layer in fact, and dense features are multiplied once for all.
         LTD does three of the five forward: the last one is the directional derivative of the
         logits, which the second backward pass amounts to.
         """
