@@ -35,6 +35,13 @@ def _index(array, matrix, device):
     return torch.tensor(array.astype(dtype), device=device)
 
 
+def _take(x, rows):
+    """``x[rows]`` for `x` of two dimensions; several times faster than by indexing on a CPU."""
+    if x.shape[1] == 1:
+        return x.flatten().index_select(0, rows)[:, None]
+    return x.index_select(0, rows)
+
+
 def _csr(indptr, indices, values, shape):
     return torch.sparse_csr_tensor(indptr, indices, values, shape, check_invariants=False)
 
@@ -197,7 +204,7 @@ class EdgePattern:
             _Gather.apply(source_scores, half.T), half
         )
         scores = torch.nn.functional.leaky_relu(scores, slope)
-        exponentials = torch.exp(scores - half.row_max(scores.detach())[half.rows])
+        exponentials = torch.exp(scores - _take(half.row_max(scores.detach()), half.rows))
         totals = _RowSum.apply(exponentials, half)
         return exponentials / _Gather.apply(totals, half)
 
@@ -285,7 +292,7 @@ class _Gather(Function):
     @staticmethod
     def forward(ctx, x, half):
         ctx.half = half
-        return x[half.rows]
+        return _take(x, half.rows)
 
     @staticmethod
     def backward(ctx, grad):
@@ -319,7 +326,7 @@ class _Permute(Function):
     @staticmethod
     def forward(ctx, values, half):
         ctx.half = half
-        return values[half.order]
+        return _take(values, half.order)
 
     @staticmethod
     def backward(ctx, grad):
