@@ -35,7 +35,7 @@ from sklearn_ltd._distill import (
     soft_targets,
     step_scale,
 )
-from sklearn_ltd._tensors import GraphTensors
+from sklearn_ltd._tensors import shrinkage
 from sklearn_ltd._train import clone_state, trainable
 from sklearn_ltd.model_selection import assign_roles
 
@@ -245,12 +245,12 @@ def best_regression(y, role, logits, around, opinion, *args):
 
 
 def one(*args):
-    """Stands in for `GraphTensors.shrinkage`: averaging does not change the penalty."""
+    """Stands in for `shrinkage`: averaging does not change the penalty."""
     return 1.0
 
 
 def unscaled_teacher(graph, y, role, backbone, split):
-    with mock.patch("sklearn_ltd._tensors.GraphTensors.shrinkage", one):
+    with mock.patch("sklearn_ltd._base.shrinkage", one):
         clf = GNNNodeClassifier(backbone, random_state=split)
         return FrozenEstimator(clf.fit(graph, y, role=role))
 
@@ -320,7 +320,7 @@ def fit(variant, graph, y, role, backbone, split, teachers):
         "_ltd.LearnedDistillation": options.pop("step", LearnedDistillation),
         "_ltd.TemperatureNetwork": options.pop("network", TemperatureNetwork),
         "_base.TensorAdam": options.pop("optimizer", TensorAdam),
-        "_tensors.GraphTensors.shrinkage": options.pop("shrinkage", GraphTensors.shrinkage),
+        "_base.shrinkage": options.pop("shrinkage", shrinkage),
     }
     if "weights" in options:
         codes = np.unique(y, return_inverse=True)[1]

@@ -54,16 +54,17 @@ class _Backbone(nn.Module):
     """Logits are ``classify(embed(graph), graph)``.
 
     At the same parameters a pass without dropout and the next one with dropout share the output of
-    `first_layer`, the name of a submodule; None where dropout acts before it.
+    `first_layer`, the name of a submodule: ``embed(graph, first=output)``.  None where dropout acts
+    before it, or where there is nothing else.
     """
 
     first_layer: str | None = None
 
-    def forward(self, graph):
-        return self.classify(self.embed(graph), graph)
+    def forward(self, graph, **shared):
+        return self.classify(self.embed(graph, **shared), graph)
 
     def shared(self, graph, parameters):
-        """Keyword arguments of `forward` that hold for all passes at these parameters.
+        """Keyword arguments of `embed` that hold for all passes at these parameters.
 
         Parameters
         ----------
@@ -111,8 +112,10 @@ class _Staged(_Backbone):
         return self.stages()[:-1]
 
     def embed(self, graph):
-        h = graph.x
-        for _, stage in self.hidden_stages():
+        return self._run(self.hidden_stages(), graph.x, graph)
+
+    def _run(self, stages, h, graph):
+        for _, stage in stages:
             h = stage(h, graph)
         return h
 
@@ -124,7 +127,6 @@ class _Staged(_Backbone):
 class _Stack(_Staged):
     """Layers with ReLU and dropout between them; `layer_type(n_in, n_out)` makes one."""
 
-    first_layer = "layers.0"
     layer_hops = 1
 
     def __init__(self, layer_type, n_features, n_classes, hidden_dim, n_layers, dropout):
@@ -132,6 +134,7 @@ class _Stack(_Staged):
         sizes = [n_features] + [hidden_dim] * (n_layers - 1) + [n_classes]
         self.layers = nn.ModuleList(map(layer_type, sizes[:-1], sizes[1:]))
         self.dropout = dropout
+        self.first_layer = "layers.0" if n_layers > 1 else None
 
     def feature_weights(self):
         return self.layers[0].feature_weights()
@@ -147,11 +150,10 @@ class _Stack(_Staged):
     def _activate(self, h):
         return relu_dropout(h, self.dropout, self.training)
 
-    def forward(self, graph, first=None):
-        h = self.layers[0](graph.x, graph) if first is None else first
-        for layer in self.layers[1:]:
-            h = layer(self._activate(h), graph)
-        return h
+    def embed(self, graph, first=None):
+        if first is None:
+            return super().embed(graph)
+        return self._run(self.hidden_stages()[1:], self._activate(first), graph)
 
 
 class _GCNLayer(nn.Module):
@@ -224,23 +226,20 @@ class APPNP(_Backbone):
     ``Z_0 = MLP(X)``, then ten times ``Z' = 0.9 D^-1/2 (A + I) D^-1/2 Z + 0.1 Z_0``.
     """
 
-    first_layer = "predict.layers.0"
     n_hops = 10
     teleport = 0.1
 
     def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
         super().__init__()
         self.predict = MLP(n_features, n_classes, hidden_dim, n_layers, dropout)
+        self.first_layer = self.predict.first_layer and f"predict.{self.predict.first_layer}"
 
     def feature_weights(self):
         weights = self.predict.feature_weights()
         return [(weight, self._spread, self.n_hops) for weight, *_ in weights]
 
-    def forward(self, graph, first=None):
-        return self._spread(self.predict(graph, first), graph)
-
-    def embed(self, graph):
-        return self.predict.embed(graph)
+    def embed(self, graph, first=None):
+        return self.predict.embed(graph, first)
 
     def classify(self, h, graph):
         return self._spread(self.predict.classify(h, graph), graph)

@@ -27,7 +27,7 @@ from ._distributed import n_ranks, rank
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
 from ._sampling import LargeGraph, SampledStep, stages_of
-from ._tensors import EdgeTensors, GraphTensors
+from ._tensors import EdgeTensors, GraphTensors, shrinkage
 from ._torch import (
     few_threads,
     load_module_state,
@@ -256,6 +256,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         to grow as far as two in a row do together, and takes larger steps.
         """
         module = self._make_module(device)
+        if self.batch_size is not None:
+            stages_of(module)  # or an error
         weights = module.feature_weights()
         own = [weight for weight, *_ in weights]
         others = [p for p in trainable(module) if not any(p is weight for weight in own)]
@@ -265,11 +267,18 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         for weight, average, n_hops in weights:
             with torch.no_grad():
                 weight.div_(unit)
-            shrinkage = 1.0 if average is None else tensors.shrinkage(average, n_hops)
-            penalty = self.weight_decay * shrinkage**2
+            penalty = self.weight_decay
+            if average is not None:
+                penalty *= shrinkage(self._samples(tensors, n_hops), average, unit) ** 2
             group = {"params": [weight], "unit": unit, "weight_decay": penalty}
             optimizer.add_param_group(group)
         return module, optimizer
+
+    def _samples(self, tensors, n_hops):
+        """The graph, or what mini-batches see of it, for `shrinkage`."""
+        if self.batch_size is None:
+            return [(tensors, None)]
+        return tensors.samples(n_hops, self.batch_size, self.n_neighbors)
 
     def _make_module(self, device):
         """A backbone with random parameters, in training mode."""

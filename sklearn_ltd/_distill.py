@@ -285,7 +285,7 @@ class LearnedDistillation:
     def _distil(self, targets, learning):
         """One step of the student; the gradient keeps its graph if it is to be learned from."""
         leaf = targets.detach().requires_grad_(learning)
-        if self.copies is None:
+        if not self._shared:
             self._copy()
         loss = self.loss(self._forward(), leaf)
         gradients = torch.autograd.grad(
@@ -298,10 +298,11 @@ class LearnedDistillation:
         return loss, gradients, leaf
 
     def _copy(self):
-        """Copies of the parameters, on which the passes run.
+        """Copies of the parameters, on which the passes run, and what these share.
 
         The optimizer changes the parameters in place while the graph of the gradient still needs
-        them.
+        them.  Where nothing is shared, an epoch begins with new ones: others may have changed the
+        parameters of a module of theirs.
         """
         self.copies = {
             name: parameter.detach().clone().requires_grad_()

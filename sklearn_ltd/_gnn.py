@@ -56,8 +56,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
         has only one layer of weights, as "sgc" always has.
     weight_decay : float, default=0.02
         L2 penalty.  For the weights that multiply the features of a built-in network it is that of
-        features in their own unit and averaged over neighbours as the network does: where these
-        shrink, weights have to be larger for the same effect, and cost as much.
+        features in their own unit and averaged over neighbours, as the network does (GAT: as GCN
+        does): where these shrink, weights have to be larger for the same effect, and cost as much.
     max_iter : int, default=300
         Epochs at most.  Where `best_iter_` is close to it, more may help.
     n_iter_no_change : int, default=50

@@ -17,7 +17,7 @@ from ._train import PlainStep, predict_logits, trainable
 from ._whole import Rows
 
 _CHUNK_EDGES = 1_000_000
-_N_SAMPLED, _N_SAMPLED_NEIGHBORS = 1000, 10
+_N_SAMPLED = 1000
 
 
 @dataclass
@@ -173,11 +173,20 @@ class LargeGraph:
         part = np.cumsum(count + 1) // _CHUNK_EDGES
         return np.split(nodes, np.flatnonzero(np.diff(part)) + 1)
 
-    def shrinkage(self, average, n_hops):
-        """`GraphTensors.shrinkage`, of a sample of nodes and neighbours."""
-        nodes = np.arange(0, self.n_nodes, max(1, self.n_nodes // _N_SAMPLED))
-        sample = self.neighborhood(nodes, n_hops, _N_SAMPLED_NEIGHBORS, np.random.RandomState(0))
-        return self.tensors(sample).shrinkage(average, n_hops, len(nodes))
+    def samples(self, n_hops, batch_size, n_neighbors):
+        """About a thousand nodes and their neighbours, drawn as mini-batches are.
+
+        Yields
+        ------
+        tensors : GraphTensors
+        n_seeds : int
+            How many of its nodes, the first ones, have been drawn.
+        """
+        rng = np.random.RandomState(0)
+        drawn = np.unique(rng.randint(self.n_nodes, size=_N_SAMPLED))
+        for start in range(0, len(drawn), batch_size):
+            seeds = drawn[start : start + batch_size]
+            yield self.tensors(self.neighborhood(seeds, n_hops, n_neighbors, rng)), len(seeds)
 
     @property
     def neighbor_mean(self):

@@ -113,8 +113,9 @@ class GraphTensors:
     def propagate(self, name, h, linear):
         """``A linear(h)``, where A is the form of the edges of that `name`.
 
-        The product with A follows the weights, which narrow, and keep sparse features sparse.  With
-        dense features it comes first, once for all: ``linear(A X)``.
+        The product with A follows the weights, which narrow, and keep sparse features sparse.
+        For gradients with dense features it comes first, once for all: ``linear(A X)``, for which
+        as much memory is kept as X takes.
 
         Parameters
         ----------
@@ -124,31 +125,31 @@ class GraphTensors:
             Without a bias.
         """
         edges = getattr(self.edges, name)
-        if not self.kept or h is not self.x or isinstance(h, SparseMatrix):
+        dense = h is self.x and not isinstance(h, SparseMatrix)
+        if not (self.kept and dense and torch.is_grad_enabled()):
             return edges @ linear(h)
         if name not in self._propagated:
             self._propagated[name] = edges.multiply(h)
         return linear(self._propagated[name])
 
-    def shrinkage(self, average, n_hops, n_nodes=None):
-        """By how much the features shrink when they are averaged over neighbours.
+    def sizes(self, average, unit, n_nodes=None):
+        """Sums of the squared features before and after they are averaged over neighbours.
 
-        That is the ratio of their root mean squares after and before; of many features, along
-        random directions in their space.
+        Without their mean, which says nothing of a node.  Of many features, along random
+        directions in their space.
 
         Parameters
         ----------
         average : callable
             ``average(h, graph)``, see `_Backbone.feature_weights`.
-        n_hops : int
-            How far it looks; all nodes are here.
+        unit : float
+            What the features are measured in.
         n_nodes : int or None
             Look at so many nodes, the first ones, instead of all.
 
         Returns
         -------
-        shrinkage : float
-            1 for features that are all zero.
+        sizes : ndarray of shape (2,)
         """
         n_features, dtype = self.x.shape[1], self.edges.dtype
         if n_features <= _N_DIRECTIONS:
@@ -157,10 +158,31 @@ class GraphTensors:
             generator, shape = torch.Generator().manual_seed(0), (n_features, _N_DIRECTIONS)
             directions = torch.randn(shape, generator=generator, dtype=dtype)
         with torch.no_grad():
-            along = self.x @ directions.to(self.edges.device)
-            sizes = [float(h[:n_nodes].norm()) for h in (along, average(along, self))]
-        return sizes[1] / sizes[0] if sizes[0] else 1.0
+            along = self.x @ (directions / unit).to(self.edges.device)
+            along -= along.mean(0)
+            norms = [float(h[:n_nodes].norm()) for h in (along, average(along, self))]
+        return np.square(norms)
 
     @cached_property
     def dense_x(self):
         return self.x.to_dense() if isinstance(self.x, SparseMatrix) else self.x
+
+
+def shrinkage(samples, average, unit):
+    """By how much the features shrink when they are averaged over neighbours.
+
+    Parameters
+    ----------
+    samples : iterable of (GraphTensors, int or None)
+        Where to look, and at how many of the nodes, see `GraphTensors.sizes`.
+    average, unit
+        See `GraphTensors.sizes`.
+
+    Returns
+    -------
+    shrinkage : float
+        The ratio of their root mean squares after and before; 1 for features that are all the same.
+        Where few nodes are the neighbours of many it may be larger.
+    """
+    before, after = np.sqrt(sum(graph.sizes(average, unit, n) for graph, n in samples))
+    return float(after / before) if before else 1.0

@@ -65,11 +65,13 @@ class PlainStep:
 
     def __call__(self):
         """Step once; return the losses and the logits after the step."""
-        shared = self._share() if self._shared is None else self._shared
+        if self._shared is None:
+            self._shared = self._share()
         self.optimizer.zero_grad()
-        loss = self.loss(self.module(self.graph, **shared))
+        loss = self.loss(self.module(self.graph, **self._shared))
         loss.backward()
         self.optimizer.step()
+        self._shared = None  # makes room for the next
         self._shared = self._share()
         return {"loss": loss.detach()}, predict_logits(self.module, self.graph, **self._shared)
 

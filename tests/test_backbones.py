@@ -10,7 +10,7 @@ import torch_geometric.nn as pyg
 from sklearn_ltd import _tensors
 from sklearn_ltd._backbones import BACKBONES, EdgeIndexModule, make_backbone
 from sklearn_ltd._sparse import SparseMatrix
-from sklearn_ltd._tensors import EdgeTensors, GraphTensors
+from sklearn_ltd._tensors import EdgeTensors, GraphTensors, shrinkage
 
 N, D, C, HIDDEN = 20, 7, 3, 16
 
@@ -195,6 +195,18 @@ def test_depth_can_be_chosen(name, n_layers):
     assert all(p.grad is not None for p in module.parameters())
 
 
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name != "appnp"])
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+@torch.no_grad()
+def test_stages_one_by_one_give_the_logits(name, n_layers):
+    graph, _ = build(name, GRAPHS["weighted"], sparse=True)
+    module = make_backbone(name, D, C, HIDDEN, n_layers, 0.5).eval()
+    h = graph.x
+    for _, stage in module.stages():
+        h = stage(h, graph)
+    assert torch.equal(module(graph), h)
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 @torch.no_grad()
 def test_dropout_acts_in_training_only(name):
@@ -229,6 +241,9 @@ def test_dense_features_of_a_kept_graph_are_propagated_once(monkeypatch):
     module(kept)
     module(kept)
     assert widths == [D, C, C]
+    with torch.no_grad():  # for a single prediction it does not pay
+        module(kept)
+    assert widths[3:] == [HIDDEN, C]
 
 
 @pytest.mark.parametrize(("n_directions", "tolerance"), [(64, 1e-4), (5, 0.5)])
@@ -251,18 +266,34 @@ def test_shrinkage_is_that_of_the_features_as_the_network_averages_them(
         "sgc": [symmetric @ symmetric],
         "mlp": [None],
     }[name]
-    weights, norm = module.feature_weights(), graph.dense_x.norm()
-    for (weight, average, n_hops), matrix in zip(weights, expected, strict=True):
+    centered = graph.dense_x - graph.dense_x.mean(0)
+    for (weight, average, n_hops), matrix in zip(module.feature_weights(), expected, strict=True):
         assert weight.shape[1] == D
         assert (average is None) == (matrix is None) == (n_hops == 0)
         if average is not None:
-            ratio = float((matrix @ graph.dense_x).norm() / norm)
-            assert graph.shrinkage(average, n_hops) == pytest.approx(ratio, rel=tolerance)
+            ratio = float((matrix @ centered).norm() / centered.norm())
+            found = shrinkage([(graph, None)], average, 1.0)
+            assert found == pytest.approx(ratio, rel=tolerance)
+
+
+def mean_of_neighbors(h, graph):
+    return graph.edges.mean @ h
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e20])
+@pytest.mark.parametrize("offset", [0, 10])
+def test_neither_unit_nor_mean_of_the_features_tells_how_they_shrink(unit, offset):
+    edges = EdgeTensors(GRAPHS["undirected"])
+    X = np.random.RandomState(0).standard_normal((N, D))
+    expected = shrinkage([(GraphTensors(edges, X), None)], mean_of_neighbors, 1.0)
+    graph = GraphTensors(edges, (X + offset) * unit)
+    found = shrinkage([(graph, None)], mean_of_neighbors, unit)
+    assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_features_that_are_all_zero_do_not_shrink():
     graph = GraphTensors(EdgeTensors(GRAPHS["undirected"]), np.zeros((N, D)))
-    assert graph.shrinkage(lambda h, graph: graph.edges.mean @ h, 1) == 1
+    assert shrinkage([(graph, None)], mean_of_neighbors, 1.0) == 1
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
@@ -273,7 +304,8 @@ def test_what_passes_share_changes_no_number(name, n_layers, training):
     module = make_backbone(name, D, C, HIDDEN, n_layers, 0.5).train(training)
     copies = {k: (v + 0.1).detach().requires_grad_() for k, v in module.named_parameters()}
     shared = module.shared(graph, copies)
-    assert bool(shared) == (name not in ("gat", "sgc"))  # where dropout acts on the features
+    # Not where dropout acts on the features, or where there is no other layer.
+    assert bool(shared) == (name not in ("gat", "sgc") and n_layers > 1)
     outcomes = []
     for given in ({}, shared):
         torch.manual_seed(0)

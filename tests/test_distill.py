@@ -1,5 +1,7 @@
 """The method against independent computations."""
 
+from collections import Counter
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -278,42 +280,94 @@ def test_evaluation_logits_serve_the_next_epoch(graph):
 class NoSynchronisation(TorchDispatchMode):
     """Refuses the operations for whose result the processor would have to wait for a GPU."""
 
-    waiting = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal")
+    waiting = (
+        *("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal"),
+        *("bincount", "repeat_interleave"),
+    )
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
-        by_mask = name == "index" and any(
+        by_mask = name in ("index", "index_put", "index_put_") and any(
             i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1]
         )
-        assert not by_mask
+        assert not by_mask, name
         assert not name.startswith(self.waiting), name
         return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def no_waiting():
+    """Refuses what would wait for a GPU; on a CPU copies to it are seen in Python alone."""
+
+    def refuse(*args):
+        raise AssertionError("copied to the CPU")
+
+    with NoSynchronisation(), pytest.MonkeyPatch.context() as patch:
+        for name in ("cpu", "numpy", "tolist", "__array__"):
+            patch.setattr(torch.Tensor, name, refuse)
+        yield
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_epochs_do_not_wait_for_the_device(graph, backbone):
     step = make_step(graph, backbone, 0.4, "tensor_adam")
     step()
-    with NoSynchronisation():
+    with no_waiting():
         for _ in range(3):
             step()
         step.snapshot()
-    with NoSynchronisation(), pytest.raises(AssertionError, match="_local_scalar_dense"):
-        step.logits.sum().item()
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x.cpu(),
+        lambda x: x.tolist(),
+        lambda x: x[x > 0],
+        lambda x: x.clone().masked_select(x > 0),
+        lambda x: x.clone().__setitem__(x > 0, torch.zeros(1, dtype=x.dtype)),
+    ],
+)
+def test_waiting_would_be_seen(wait):
+    with no_waiting(), pytest.raises(AssertionError):
+        wait(torch.randn(3))
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_epochs_share_a_pass_and_no_number_changes(graph, backbone):
     """As if every epoch, learned or not, began anew with the student's parameters."""
     steps = [make_step(graph, backbone, 0.4, "tensor_adam") for _ in range(2)]
+    calls = [Counter(), Counter()]
+    for step, counter in zip(steps, calls):
+        if step.module.first_layer:
+            first = step.module.get_submodule(step.module.first_layer)
+            first.register_forward_hook(lambda *args, counter=counter: counter.update(["call"]))
     for epoch in range(4):
-        steps[1].copies = None
+        steps[1]._shared = None
         found = []
         for step in steps:
             torch.manual_seed(epoch)
             found.append(step())
         assert found[0][0] == found[1][0]
         assert torch.equal(found[0][1], found[1][1])
+    if steps[0].module.first_layer:
+        assert [counter["call"] for counter in calls] == [1 + 4, 2 * 4]
+
+
+def test_an_epoch_sees_what_others_did_to_a_module_of_theirs(graph):
+    """Its gradient is that at the parameters as they are, not as the last step left them."""
+    step = make_step(graph, pyg_style, 0.4, "tensor_adam")
+    seen = []
+    first = step.module.module.convs[0].lin_l
+    first.register_forward_pre_hook(lambda *_: seen.append(first.bias.max().item()))
+    for _ in range(2):
+        step()
+        with torch.no_grad():
+            first.bias.fill_(7.0)
+        seen.clear()
+    step()
+    assert seen[0] == 7
 
 
 def test_the_temperatures_learn_in_every_epoch_after_the_warm_up(graph):

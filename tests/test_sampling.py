@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier, _sampling
 from sklearn_ltd._backbones import make_backbone
 from sklearn_ltd._sampling import LargeGraph, draw_distinct
-from sklearn_ltd._tensors import EdgeTensors, GraphTensors
+from sklearn_ltd._tensors import EdgeTensors, GraphTensors, shrinkage
 from sklearn_ltd.datasets import make_attributed_sbm
 
 STAGED = ["gcn", "gat", "sage", "sgc", "mlp"]
@@ -71,13 +71,26 @@ def test_a_neighborhood_holds_a_few_true_edges_of_each_node(directed):
 
 @pytest.mark.parametrize("backbone", ["gcn", "sage", "sgc"])
 def test_a_sample_tells_how_the_features_shrink(backbone, monkeypatch):
-    graph = make_attributed_sbm(n_nodes=3000, average_degree=8, random_state=0).graph
-    monkeypatch.setattr(_sampling, "_N_SAMPLED", 1500)
+    graph = make_attributed_sbm(n_nodes=2000, average_degree=40, random_state=0).graph
+    monkeypatch.setattr(_sampling, "_N_SAMPLED", 2000)
     module = make_backbone(backbone, graph.shape[1], 3, 16, 2, 0.5)
     _, average, n_hops = module.feature_weights()[0]
-    whole = GraphTensors(EdgeTensors(graph.adjacency), graph.X).shrinkage(average, n_hops)
-    assert whole < 0.8
-    assert LargeGraph(graph).shrinkage(average, n_hops) == pytest.approx(whole, rel=0.1)
+    whole = GraphTensors(EdgeTensors(graph.adjacency), graph.X)
+    expected = shrinkage([(whole, None)], average, 1.0)
+    assert expected < 0.6
+    large = LargeGraph(graph)
+    for batch_size in (100, 2000):
+        found = shrinkage(large.samples(n_hops, batch_size, 100), average, 1.0)
+        assert found == pytest.approx(expected, rel=0.1)
+    few = shrinkage(large.samples(n_hops, 100, 5), average, 1.0)  # averages of five shrink less
+    assert few > 1.3 * expected
+
+
+def test_a_sample_is_no_larger_than_mini_batches(monkeypatch):
+    graph = make_attributed_sbm(n_nodes=5000, average_degree=40, random_state=0).graph
+    samples = list(LargeGraph(graph).samples(2, 8, 3))
+    assert sum(n_seeds for _, n_seeds in samples) > 800
+    assert all(n_seeds <= 8 and tensors.n_nodes <= 8 * 13 for tensors, n_seeds in samples)
 
 
 @pytest.mark.parametrize("backbone", STAGED)
@@ -189,7 +202,8 @@ def own(n_features, n_classes):
 
 
 @pytest.mark.parametrize("backbone", ["appnp", own])
-def test_mini_batches_need_a_backbone_of_few_hops(blocks, backbone):
+def test_mini_batches_need_a_backbone_of_few_hops(blocks, backbone, monkeypatch):
+    monkeypatch.setattr(LargeGraph, "neighborhood", None)  # nothing is read before
     clf = GNNNodeClassifier(backbone, batch_size=10)
     with pytest.raises(ValueError, match="'gcn', 'gat', 'sage'"):
         clf.fit(blocks.graph[:300], blocks.y[:300])
