@@ -86,7 +86,7 @@ def test_a_sample_tells_how_the_features_shrink(backbone, monkeypatch):
     assert few > 1.3 * expected
 
 
-def test_a_sample_is_no_larger_than_mini_batches(monkeypatch):
+def test_a_sample_is_no_larger_than_mini_batches():
     graph = make_attributed_sbm(n_nodes=5000, average_degree=40, random_state=0).graph
     samples = list(LargeGraph(graph).samples(2, 8, 3))
     assert sum(n_seeds for _, n_seeds in samples) > 800
