@@ -1,8 +1,9 @@
 """What an epoch costs: exact LTD against plain distillation, PyG and the bare products.
 
 Every epoch is a step of training and a forward pass without dropout for the early stopping.
-The contenders of a cell take turns in one process, with one thread; times are medians of
-its CPU time, so that other processes matter little.
+The contenders of a cell take turns in one process; times are medians of its CPU time with one
+thread, so that other processes matter little, or, with `--device cuda` or more `--threads`, of
+real time, until the GPU has done its work.
 
     FT          plain distillation with one fixed temperature
     LTD         learned temperatures as by default, the mean over an interval of epochs
@@ -18,6 +19,9 @@ its CPU time, so that other processes matter little.
     python benchmarks/speed.py --data ../shared/data --graphs cora citeseer amazon_photo
     python benchmarks/speed.py --graphs 10000 100000 300000 --backbones gcn \\
         --contenders FT LTD "LTD every epoch" GNN products "LTD products"
+
+    python benchmarks/speed.py --device cpu --threads 16 --out benchmarks/results/speed_gpu.csv
+    python benchmarks/speed.py --device cuda --out benchmarks/results/speed_gpu.csv
 
 A number stands for a generated graph of so many nodes, ten times as many edges, 100 dense features.
 """
@@ -57,7 +61,7 @@ GRAPHS = ["cora", "citeseer", "amazon_photo", "amazon_computers"]
 CONTENDERS = ["FT", "LTD", "LTD every epoch", "scalable", "published", "GNN"]
 CONTENDERS += ["PyG", "products", "LTD products"]
 GCN_ONLY = CONTENDERS[-3:]
-FIELDS = ["graph", "backbone", "contender", "milliseconds", "repeats"]
+FIELDS = ["graph", "backbone", "device", "contender", "milliseconds", "repeats"]
 HIDDEN = 64
 INTERVAL = LTDNodeClassifier().temperature_interval
 N_EPOCHS = {"LTD": INTERVAL}  # of a contender in one call; 1 for the others
@@ -66,17 +70,18 @@ N_EPOCHS = {"LTD": INTERVAL}  # of a contender in one call; 1 for the others
 class Cell:
     """A graph, a backbone, random teacher logits, and labels on 40 nodes per class."""
 
-    def __init__(self, graph, y, backbone):
+    def __init__(self, graph, y, backbone, device="cpu"):
         torch.manual_seed(0)
-        self.graph = GraphTensors(EdgeTensors(graph.adjacency), graph.X, kept=True)
+        self.device = torch.device(device)
+        self.graph = GraphTensors(EdgeTensors(graph.adjacency, device), graph.X, kept=True)
         self.backbone = backbone
         self.n_features, self.n_classes = graph.X.shape[1], int(y.max()) + 1
-        self.teacher_logits = 3 * F.one_hot(torch.tensor(y), self.n_classes).float()
+        self.y = torch.tensor(y, device=device)
+        self.teacher_logits = 3 * F.one_hot(self.y, self.n_classes).float()
         self.teacher_logits += torch.randn_like(self.teacher_logits)
-        self.weights = torch.ones(len(y))
-        known = torch.randperm(len(y))[: 40 * self.n_classes]
+        self.weights = torch.ones(len(y), device=device)
+        known = torch.randperm(len(y), device=device)[: 40 * self.n_classes]
         self.nodes, self.held_out = known[::2], known[1::2]
-        self.y = torch.tensor(y)
         self.loss = partial(
             distillation_loss,
             train_nodes=self.nodes,
@@ -86,10 +91,10 @@ class Cell:
 
     def student(self):
         module = make_backbone(self.backbone, self.n_features, self.n_classes, HIDDEN, 2, 0.5)
-        return module.train()
+        return module.to(self.device).train()
 
     def network(self):
-        return TemperatureNetwork(self.n_classes, TEMPERATURE_FEATURES, 1.0)
+        return TemperatureNetwork(self.n_classes, TEMPERATURE_FEATURES, 1.0).to(self.device)
 
     def evaluation_loss(self, logits):
         return F.cross_entropy(logits[self.held_out], self.y[self.held_out])
@@ -106,7 +111,7 @@ class Cell:
     def contender(self, name):
         """A callable that runs one epoch, or as many as `N_EPOCHS` says."""
         make = {
-            "FT": lambda: self.fixed(torch.ones(len(self.y))),
+            "FT": lambda: self.fixed(torch.ones_like(self.weights)),
             "LTD": self.whole_interval,
             "LTD every epoch": lambda: self.learned(interval=1),
             "scalable": self.guessed,
@@ -151,6 +156,7 @@ class Cell:
     def published(self):
         """An epoch of LTD with one `grad` per tensor, by plain gradient steps."""
         model, network = pyg_model(self.backbone, self.n_features, self.n_classes), self.network()
+        model.to(self.device)
         x, edges = self.graph.dense_x, self.graph.edges.edge_index
         entropy = neighbor_entropy(self.teacher_logits.softmax(1), self.graph.neighbor_mean)
         forward = partial(torch.func.functional_call, model, args=(x, edges))
@@ -181,6 +187,7 @@ class Cell:
 
     def pyg_gcn(self):
         model = pyg.models.GCN(self.n_features, HIDDEN, 2, self.n_classes, dropout=0.5)
+        model.to(self.device)
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
         x, edges = self.graph.dense_x, self.graph.edges.edge_index
 
@@ -204,8 +211,9 @@ class Cell:
         logits, which the second backward pass amounts to.
         """
         n, matrix = len(self.y), self.graph.edges.symmetric
-        wide, narrow = torch.randn(n, HIDDEN), torch.randn(n, self.n_classes)
-        weights, x = torch.randn(self.n_features, HIDDEN), self.graph.x
+        x, randn = self.graph.x, partial(torch.randn, device=self.device)
+        wide, narrow = randn(n, HIDDEN), randn(n, self.n_classes)
+        weights = randn(self.n_features, HIDDEN)
 
         def epoch():
             for _ in range(n_forward + n_backward):
@@ -254,16 +262,19 @@ def pyg_model(backbone, n_features, n_classes):
 
 
 def measure(cell, names, repeats):
-    """Median milliseconds of CPU time of an epoch of every contender; they take turns."""
+    """Median milliseconds of an epoch of every contender; they take turns."""
     contenders = {name: cell.contender(name) for name in names}
     times = {name: [] for name in contenders}
+    on_gpu = cell.device.type == "cuda"
+    clock = time.perf_counter if on_gpu or torch.get_num_threads() > 1 else time.process_time
     for repeat in range(repeats + 1):
         for name, epoch in contenders.items():
-            start = time.process_time()
+            start = clock()
             epoch()
+            if on_gpu:
+                torch.cuda.synchronize()
             if repeat:  # the first turn fills caches
-                seconds = (time.process_time() - start) / N_EPOCHS.get(name, 1)
-                times[name].append(1000 * seconds)
+                times[name].append(1000 * (clock() - start) / N_EPOCHS.get(name, 1))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -281,23 +292,25 @@ def read(path):
 
 def run_all(args):
     """Measure the cells that the CSV file lacks."""
-    with resumed(args.out, FIELDS, FIELDS[:2], dtype={"graph": str}) as (done, write):
+    with resumed(args.out, FIELDS, FIELDS[:3], dtype={"graph": str}) as (done, write):
         for name in args.graphs:
             data = load(name, args.data)
             for backbone in args.backbones:
-                if (name, backbone) in done:
+                if (name, backbone, args.device) in done:
                     continue
                 names = [who for who in args.contenders if backbone == "gcn" or who not in GCN_ONLY]
-                medians = measure(Cell(data.graph, data.y, backbone), names, args.repeats)
+                cell = Cell(data.graph, data.y, backbone, args.device)
+                medians = measure(cell, names, args.repeats)
                 for who, ms in medians.items():
-                    row = (name, backbone, who, round(ms, 3), args.repeats)
+                    row = (name, backbone, args.device, who, round(ms, 3), args.repeats)
                     write(dict(zip(FIELDS, row)))
                 print(name, backbone, {who: round(ms, 1) for who, ms in medians.items()})
 
 
 def table(rows):
     """A Markdown table of ratios."""
-    times = rows.pivot(index=["graph", "backbone"], columns="contender", values="milliseconds")
+    index = ["graph", "backbone", "device"]
+    times = rows.pivot(index=index, columns="contender", values="milliseconds")
     times = times.reindex(columns=CONTENDERS)
     ratios = pd.DataFrame(
         {
@@ -311,9 +324,29 @@ def table(rows):
             "every epoch / products": times["LTD every epoch"] / times["LTD products"],
         }
     ).round(2)
-    header = ["graph", "backbone", *ratios]
+    return markdown(ratios)
+
+
+def gpu_table(rows):
+    """A Markdown table: milliseconds on the CPU and on the GPU, side by side."""
+    parts = []
+    for device in ("cpu", "cuda"):
+        own = rows[rows.device == device]
+        times = own.pivot(index=FIELDS[:2], columns="contender", values="milliseconds")
+        parts.append(times.reindex(columns=CONTENDERS).dropna(axis=1, how="all"))
+    on_cpu, on_gpu = parts
+    columns = {}
+    for name in ("FT", "LTD"):
+        columns |= {f"{name}, CPU (ms)": on_cpu[name], f"{name}, GPU (ms)": on_gpu[name]}
+        columns[f"{name}, CPU / GPU"] = on_cpu[name] / on_gpu[name]
+    return markdown(pd.DataFrame(columns).round(1))
+
+
+def markdown(frame):
+    """A Markdown table of numbers; what is missing is left empty."""
+    header = [*frame.index.names, *frame]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    for names, values in ratios.iterrows():
+    for names, values in frame.iterrows():
         cells = ["" if np.isnan(value) else f"{value:g}" for value in values]
         lines.append("| " + " | ".join([*names, *cells]) + " |")
     return "\n".join(lines)
@@ -327,10 +360,15 @@ def main():
     parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.csv"))
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     run_all(args)
-    print(table(read(args.out)))
+    rows = read(args.out)
+    print(table(rows))
+    if rows.device.nunique() > 1:
+        print(gpu_table(rows))
 
 
 if __name__ == "__main__":

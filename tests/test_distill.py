@@ -43,30 +43,38 @@ def pyg_style(n_features, n_classes):
     return GraphSAGE(n_features, 6, 2, n_classes, norm="batch")
 
 
-@pytest.fixture
-def graph():
+def graph_on(device):
     rng = np.random.RandomState(0)
     adjacency = sp.random_array((N, N), density=0.3, random_state=rng, format="csr")
     adjacency = sp.csr_array(adjacency + adjacency.T)
-    edges = EdgeTensors(adjacency, dtype=torch.float64)
+    edges = EdgeTensors(adjacency, device, dtype=torch.float64)
     return GraphTensors(edges, rng.standard_normal((N, D)))
 
 
-def make_step(graph, backbone, dropout, optimizer, learned=True):
+@pytest.fixture
+def graph():
+    return graph_on("cpu")
+
+
+def make_step(graph, backbone, dropout, optimizer):
     torch.manual_seed(0)
+    device = graph.edges.device
     module = make_backbone(backbone, D, C, 8, 2, dropout).double().train()
     # Biases off zero: a kink of ReLU at 0 has no derivative to compare with.
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     network = TemperatureNetwork(C, ("logits", "norm", "entropy"), 2.0).double()
-    nodes, y = torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2])
-    held_out, held_out_y = torch.tensor([3, 4, 5, 6]), torch.tensor([2, 1, 0, 0])
+    teacher_logits = torch.randn(N, C, dtype=torch.float64) * 2
+    weights = torch.rand(N, dtype=torch.float64) + 0.5
+    nodes, y = torch.tensor([[0, 1, 2], [0, 1, 2]], device=device)
+    held_out, held_out_y = torch.tensor([[3, 4, 5, 6], [2, 1, 0, 0]], device=device)
+    module, network = module.to(device), network.to(device)
     return LearnedDistillation(
         module,
         graph,
-        torch.randn(N, C, dtype=torch.float64) * 2,
-        torch.rand(N, dtype=torch.float64) + 0.5,
+        teacher_logits.to(device),
+        weights.to(device),
         lambda z, q: distillation_loss(z, q, nodes, y, 0.7),
         OPTIMIZERS[optimizer](module.parameters()),
         network=network,
@@ -332,6 +340,27 @@ def test_epochs_do_not_wait_for_the_device(graph, backbone):
 def test_waiting_would_be_seen(wait, seen):
     with no_waiting(), pytest.raises(AssertionError, match=seen):
         wait(torch.randn(3))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_epochs_on_a_gpu_do_not_wait_for_it_and_give_the_same(backbone, monkeypatch):
+    monkeypatch.setattr(TemperatureNetwork, "dropout", 0.0)  # devices draw differently
+    steps = [make_step(graph_on(d), backbone, 0.0, "tensor_adam") for d in ("cpu", "cuda")]
+    for step in steps:
+        step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in steps:
+            for _ in range(3):
+                step()
+            step.snapshot()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    on_cpu, on_gpu = steps
+    torch.testing.assert_close(on_gpu.logits.cpu(), on_cpu.logits)
+    for ours, theirs in zip(on_gpu.network.parameters(), on_cpu.network.parameters()):
+        torch.testing.assert_close(ours.cpu(), theirs)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
