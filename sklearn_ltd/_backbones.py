@@ -372,7 +372,15 @@ class EdgeIndexModule(_Backbone):
 
     def forward(self, graph):
         weights = {"edge_weight": graph.edges.edge_weight} if self.takes_weights else {}
-        logits = self.module(graph.dense_x, graph.edges.edge_index, **weights)
+        try:
+            logits = self.module(graph.dense_x, graph.edges.edge_index, **weights)
+        except RuntimeError as error:
+            if "shape" in str(error):
+                error.add_note(
+                    f"{type(self.module).__name__} was called as module(x, edge_index) with x of "
+                    f"shape {tuple(graph.dense_x.shape)}: a row of features for every node."
+                )
+            raise
         expected = (graph.n_nodes, self.n_classes)
         shape = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__
         if shape != expected:

@@ -299,13 +299,14 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _check_graph(self, graph):
         """The graph at prediction has to have the features of the graph at fit."""
-        check_features_match(self, graph, structural=self.structure_ is not None)
-        if not graph._whole.has_features and graph._whole.fingerprint != self.structure_:
+        structural = self.structure_ is not None and not graph._whole.has_features
+        if structural and graph._whole.fingerprint != self.structure_:
             raise ValueError(
                 "the classifier was fitted on a graph without node features, where structural "
                 "ones of that very graph stand in: they mean nothing on another graph. Give "
                 "both graphs features, Graph(adjacency, X), or predict on the training graph."
             )
+        check_features_match(self, graph, structural=self.structure_ is not None)
         return graph
 
     def _start_fit(self, graph, y, labeled_mask, role, fractions):

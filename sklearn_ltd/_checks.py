@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.validation import check_array
+from sklearn.utils.validation import assert_all_finite, check_array
 
 
 def check_adjacency(adjacency):
@@ -62,12 +62,27 @@ def _canonical(adjacency):
 
 
 def rows_by_name(X, names):
-    """The rows of a DataFrame whose index holds the node names, in the order of the nodes."""
+    """The rows of a DataFrame whose index holds the node names, in the order of the nodes.
+
+    An index of 0, 1, 2, ... that are no names says nothing.
+    """
     if not hasattr(X, "loc"):
         return X
     index, order = X.index.tolist(), [] if names is None else names.tolist()
     if len(index) == len(order) and set(index) == set(order):
         return X.loc[order]
+    if index == list(range(len(index))):
+        return X
+    if names is not None:
+        known, given = set(order), set(index)
+        missing = [name for name in order if name not in given]
+        strange = [name for name in index if name not in known]
+        raise ValueError(
+            f"the index of X has to hold the name of every node once: {len(missing)} nodes are "
+            f"missing{_example(missing)}, {len(strange)} names are no nodes{_example(strange)}, "
+            f"{len(index) - len(given)} are repeated. Pass X.loc[names of the nodes], or "
+            "X.to_numpy() if its rows are in the order of the nodes."
+        )
     if any(isinstance(name, str) for name in index):
         warnings.warn(
             f"the index of X, {index[:3]}..., is not read: its rows are taken to be in the order "
@@ -77,6 +92,10 @@ def rows_by_name(X, names):
             stacklevel=users_level(),
         )
     return X
+
+
+def _example(names):
+    return f", e.g. {names[0]!r}" if names else ""
 
 
 def check_features(X, n_nodes):
@@ -89,14 +108,39 @@ def check_features(X, n_nodes):
     if sp.issparse(X) and X.format != "csr":
         X = sp.csr_array(X)
     X = check_array(
-        X, accept_sparse="csr", dtype=[np.float32, np.float64], input_name="X", ensure_min_samples=0
+        X,
+        accept_sparse="csr",
+        dtype=[np.float32, np.float64],
+        input_name="X",
+        ensure_all_finite=False,
+        ensure_min_samples=0,
     )
+    _check_finite(X, columns)
     if X.shape[0] != n_nodes:
         raise ValueError(
             f"X has {X.shape[0]} rows, but the adjacency has {n_nodes} nodes. Pass one row of "
             "features per node, in the order of the adjacency."
         )
     return (sp.csr_array(X) if sp.issparse(X) else X), names
+
+
+def _check_finite(X, columns):
+    """As scikit-learn says it, and where the first one is."""
+    try:
+        assert_all_finite(X, input_name="X")
+    except ValueError as error:
+        row, column = np.argwhere(~np.isfinite(X))[0] if not sp.issparse(X) else _first_of(X)
+        name = f"column {column}" if columns is None else repr(columns[column])
+        raise ValueError(
+            f"{str(error).splitlines()[0]} First in row {row}, {name}. Fill them in first, for "
+            "example by SimpleImputer().fit_transform(X)."
+        ) from None
+
+
+def _first_of(X):
+    """Row and column of the first entry of a CSR array that is not finite."""
+    entry = int(np.flatnonzero(~np.isfinite(X.data))[0])
+    return int(np.searchsorted(X.indptr, entry, side="right")) - 1, X.indices[entry]
 
 
 def check_names(node_names, n_nodes):
@@ -112,17 +156,25 @@ def check_names(node_names, n_nodes):
     return array
 
 
-def check_index(index):
-    """An index that numpy understands; an empty list selects no node."""
+def check_index(index, n_nodes):
+    """An index that numpy understands into so many nodes; an empty list selects none."""
     if isinstance(index, slice) or index is Ellipsis:
         return index
     index = np.asarray(index)
     if index.size == 0 and index.dtype != bool:
         index = index.astype(np.intp)
     if index.ndim > 1 or index.dtype.kind not in "biu":
+        by_name = " By name: graph[np.isin(graph.node_names, names)]."
         raise IndexError(
             "select nodes by integer positions, a boolean mask or a slice, got an array of "
             f"dtype {index.dtype} and shape {index.shape}."
+            + (by_name if index.dtype.kind in "UO" else "")
+        )
+    whole = index.dtype.kind in "iu" and index.shape == (n_nodes,) and n_nodes > 4
+    if whole and ((index == 0) | (index == 1)).all():
+        raise IndexError(
+            f"the index has {n_nodes} integers, all of them 0 or 1, which would be read as "
+            "positions. Pass mask.astype(bool)."
         )
     return index
 

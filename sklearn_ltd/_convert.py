@@ -42,6 +42,11 @@ def from_networkx(G, X, weight):
         raise TypeError(f"expected a networkx graph, got {type(G).__name__}. Use as_graph(obj).")
     if len(G) == 0:
         raise ValueError("the graph is empty: networkx graph with 0 nodes, expected at least 1.")
+    if weight not in (None, "weight") and not _on_any_edge(G, weight):
+        raise ValueError(
+            f"no edge has the attribute {weight!r}. Pass the name of one that holds weights, or "
+            "weight=None for weights of 1."
+        )
     try:
         adjacency = nx.to_scipy_sparse_array(G, weight=weight, dtype=np.float64, format="csr")
     except (TypeError, ValueError) as error:
@@ -50,6 +55,10 @@ def from_networkx(G, X, weight):
             "Graph.from_networkx(G, weight=...), or weight=None for weights of 1."
         ) from error
     return {"adjacency": adjacency, "X": _node_attribute(G, X), "node_names": list(G)}
+
+
+def _on_any_edge(G, attribute):
+    return not G.size() or any(attribute in data for *_, data in G.edges(data=True))
 
 
 def is_matrix(X):

@@ -90,9 +90,9 @@ class Graph:
             The node attribute with the features (a number or a vector), or several
             attributes with a number each.  Or the features: a DataFrame indexed by node, or an
             array with rows in the order of ``list(G)``.  No features if None, or if it is "x" and
-            no node has it.
+            no node has it; other attributes are not read.
         weight : str or None, default="weight"
-            The edge attribute with the weight; 1 where it is missing.
+            The edge attribute with the weight; 1 where an edge has none.
 
         Returns
         -------
@@ -101,7 +101,8 @@ class Graph:
         Raises
         ------
         ValueError
-            If some nodes lack the attribute, or its lengths differ.
+            If some nodes lack the attribute, or its lengths differ; if the index of a DataFrame is
+            not that of the nodes; or if no edge has the weight that is named.
 
         Examples
         --------
@@ -245,6 +246,11 @@ class Graph:
         return self._whole.n_nodes
 
     @property
+    def n_edges(self) -> int:
+        """Number of stored edges; an undirected one is stored in both directions."""
+        return self._whole.n_edges
+
+    @property
     def size(self) -> int:
         """Numbers stored for the whole graph: edges and features."""
         return self._whole.size
@@ -258,6 +264,7 @@ class Graph:
         return len(self.nodes)
 
     def __getitem__(self, index: Any) -> Self:
+        """A view of some of the selected nodes: by positions among them, a mask or a slice."""
         if isinstance(index, tuple):
             if len(index) != 2 or index[1] is not Ellipsis:
                 raise TypeError(
@@ -267,7 +274,9 @@ class Graph:
             index = index[0]
         view = object.__new__(type(self))
         view._whole = self._whole
-        view.nodes = np.ascontiguousarray(self.nodes[check_index(index)])  # torch wants it
+        view.nodes = np.ascontiguousarray(
+            self.nodes[check_index(index, len(self))]
+        )  # torch wants it
         return view
 
     @property
@@ -334,7 +343,7 @@ class Graph:
         return self._whole.nbytes + self.nodes.nbytes
 
     def __repr__(self) -> str:
-        parts = [f"n_nodes={self.n_nodes}", f"n_edges={self._whole.n_edges}"]
+        parts = [f"n_nodes={self.n_nodes}", f"n_edges={self.n_edges}"]
         has_features = self._whole.has_features
         parts.append(f"n_features={self.shape[1]}" if has_features else "no features")
         if len(self) != self.n_nodes or (self.nodes != np.arange(self.n_nodes)).any():

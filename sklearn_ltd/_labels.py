@@ -1,5 +1,6 @@
 """Labels of nodes: which are known, what they are, and which role each of them plays."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,7 +8,10 @@ import torch
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
+from ._checks import users_level
+
 ROLES = ("train", "temperature", "stop")
+_LIKE_MISSING = frozenset({"nan", "NaN", "None", "NA", "<NA>", "-1", ""})
 
 
 @dataclass
@@ -250,6 +254,14 @@ def _check_labels(y):
     except TypeError as error:
         raise TypeError(f"labels must be of one type to be sorted: {error}") from error
     check_classification_targets(np.array(known.tolist()) if known.dtype == object else known)
+    suspects = sorted(set(classes.tolist()) & _LIKE_MISSING)
+    if suspects:
+        warnings.warn(
+            f"{suspects[0]!r} is a class like any other. If it means that a label is missing, put "
+            "None there: y.where(known, None) of a Series of dtype object, or labeled_mask=known.",
+            UserWarning,
+            stacklevel=users_level(),
+        )
     if len(classes) < 2:
         raise ValueError(
             f"the labels have one class, {classes.tolist()[0]!r}; a classifier needs at least 2 "

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 from sklearn.utils.extmath import randomized_svd
 
 _N_STRUCTURAL = 64
@@ -192,14 +193,27 @@ def _structural_features(adjacency):
     """Leading singular directions of the normalised adjacency, and the log degree.
 
     The directions of ``D^-1/2 (A + I) D^-1/2`` are those in which connected nodes are alike
-    (spectral embedding); they belong to this graph and mean nothing in another one.
+    (spectral embedding); they belong to this graph and mean nothing in another one.  One of them
+    only tells a connected component from the others, and isolated nodes are components, too: the
+    largest ones, half as many as there are directions, have a say, and the others zeros.
     """
     n_nodes = adjacency.shape[0]
-    both = adjacency + adjacency.T + sp.eye_array(n_nodes)
+    both = sp.csr_array(adjacency + adjacency.T + sp.eye_array(n_nodes))
     degree = both.sum(axis=1)
     scale = sp.diags_array(1 / np.sqrt(degree))
-    k = min(_N_STRUCTURAL, n_nodes)
-    directions, values, _ = randomized_svd(scale @ both @ scale, k, random_state=0)
+    nodes = _in_largest_components(both, _N_STRUCTURAL // 2)
+    normalised = sp.csr_array(scale @ both @ scale)
+    k = min(_N_STRUCTURAL, len(nodes))
+    directions, values, _ = randomized_svd(normalised[nodes][:, nodes], k, random_state=0)
+    features = np.zeros((n_nodes, min(_N_STRUCTURAL, n_nodes) + 1), np.float32)
     # Unit variance on average, whatever the number of nodes.
-    scaled = directions * values * np.sqrt(n_nodes)
-    return np.column_stack([scaled, np.log(degree)]).astype(np.float32)
+    features[nodes, :k] = directions * values * np.sqrt(len(nodes))
+    features[:, -1] = np.log(degree)
+    return features
+
+
+def _in_largest_components(adjacency, n_components):
+    """Positions of the nodes in so many connected components."""
+    _, component = connected_components(adjacency, directed=False)
+    largest = np.argsort(-np.bincount(component), kind="stable")[:n_components]
+    return np.flatnonzero(np.isin(component, largest))

@@ -164,6 +164,15 @@ def test_minus_one_is_no_class_beside_more_than_one_other_value(make, graph, y):
 
 
 @both
+@pytest.mark.parametrize("text", ["nan", "None", "-1", ""])
+def test_a_class_that_looks_like_a_missing_label_is_named(make, text, graph, y):
+    labels = np.where(y == 0, text, NAMES[y])
+    with pytest.warns(UserWarning, match=rf"^'{text}' is a class like any other.*put None there"):
+        clf = make().fit(graph, labels)
+    assert text in clf.classes_
+
+
+@both
 def test_labels_keyed_by_node_name(make, named, y):
     expected = make().fit(named, y)
     shuffled = np.random.RandomState(0).permutation(80)
@@ -699,6 +708,12 @@ def test_network_of_ones_own(make, backbone, width, graph, y):
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     assert clf.transform(graph).shape == (80, width)
     assert np.array_equal(clone(clf).fit(graph, y).predict_proba(graph), proba)
+
+
+def test_network_of_ones_own_for_other_features_says_what_it_got(graph, y):
+    with pytest.raises(RuntimeError) as caught:
+        gnn(backbone=lambda n_features, n_classes: pyg_gcn(7, n_classes)).fit(graph, y)
+    assert "called as module(x, edge_index) with x of shape (80, 12)" in caught.value.__notes__[0]
 
 
 @both

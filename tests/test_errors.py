@@ -4,6 +4,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestClassifier
@@ -36,6 +37,7 @@ DATA = make_attributed_sbm(n_nodes=N, n_classes=3, n_features=5, average_degree=
 GRAPH, Y = DATA.graph, DATA.y
 A, X = GRAPH.adjacency, GRAPH.X
 NAMED = Graph(A, X, node_names=[f"node {i}" for i in range(N)])
+FRAME = pd.DataFrame(X, index=NAMED.node_names)
 SMALL = {"hidden_dim": 4, "max_iter": 2, "device": "cpu", "random_state": 0}
 
 
@@ -116,7 +118,48 @@ GRAPHS = [
     ("edges: inf", lambda: Graph(adjacency_with(np.inf)), ValueError, r"weights.*finite.*infinity"),
     ("edges: negative", lambda: Graph(adjacency_with(-2.5)), ValueError, r">= 0, got -2\.5.*abs"),
     ("edges: complex", lambda: Graph(A * 1j), TypeError, r"real numbers, got dtype complex"),
-    ("X: NaN", lambda: Graph(A, changed(X, (2, 3), np.nan)), ValueError, r"X contains NaN"),
+    (
+        "X: NaN",
+        lambda: Graph(A, changed(X, (2, 3), np.nan)),
+        ValueError,
+        r"X contains NaN.*row 2, column 3.*SimpleImputer",
+    ),
+    (
+        "X: NaN, sparse",
+        lambda: Graph(A, changed(sp.csr_array(X), (2, 3), np.nan)),
+        ValueError,
+        r"X contains NaN.*row 2, column 3",
+    ),
+    (
+        "X: NaN, in a frame",
+        lambda: Graph(A, pd.DataFrame(changed(X, (2, 3), np.nan), columns=list("abcde"))),
+        ValueError,
+        r"X contains NaN.*row 2, 'd'",
+    ),
+    (
+        "X: other index than the names",
+        lambda: Graph(A, FRAME.rename({"node 3": "nobody"}), node_names=NAMED.node_names),
+        ValueError,
+        r"1 nodes are missing, e\.g\. 'node 3', 1 names are no nodes, e\.g\. 'nobody', 0.*to_numpy",
+    ),
+    (
+        "X: a name twice",
+        lambda: Graph(A, FRAME.rename({"node 3": "node 2"}), node_names=NAMED.node_names),
+        ValueError,
+        r"1 nodes are missing, e\.g\. 'node 3', 0 names are no nodes, 1 are repeated",
+    ),
+    (
+        "X: index of other nodes, networkx",
+        lambda: Graph.from_networkx(networkx_graph(), pd.DataFrame(X[:4], index=[1, 2, 3, 4])),
+        ValueError,
+        r"1 nodes are missing, e\.g\. 0, 1 names are no nodes, e\.g\. 4",
+    ),
+    (
+        "networkx: weight on no edge",
+        lambda: Graph.from_networkx(networkx_graph(), weight="wieght"),
+        ValueError,
+        r"no edge has the attribute 'wieght'.*weight=None",
+    ),
     ("X: inf", lambda: Graph(A, changed(X, (2, 3), np.inf)), ValueError, r"X contains infinity"),
     ("X: rows", lambda: Graph(A, X[:30]), ValueError, r"X has 30 rows.*40 nodes.*one row"),
     ("X: 1-D", lambda: Graph(A, X[:, 0]), ValueError, r"[Ee]xpected 2D array.*reshape"),
@@ -130,6 +173,18 @@ GRAPHS = [
     ("names: twice", lambda: Graph(A, node_names=["a"] * N), ValueError, r"node_names.*unique"),
     ("index: two axes", lambda: GRAPH[:, 0], TypeError, r"one axis.*NodeFeatures"),
     ("index: floats", lambda: GRAPH[[0.5, 1.5]], IndexError, r"integer.*mask.*slice.*float64"),
+    (
+        "index: names",
+        lambda: NAMED[["node 1"]],
+        IndexError,
+        r"np\.isin\(graph\.node_names, names\)",
+    ),
+    (
+        "index: mask of integers",
+        lambda: GRAPH[(Y == 0).astype(int)],
+        IndexError,
+        r"40 integers, all of them 0 or 1.*mask\.astype\(bool\)",
+    ),
     ("index: outside", lambda: GRAPH[[0, 99]], IndexError, r"99.*out of bounds.*40"),
     ("index: mask length", lambda: GRAPH[np.ones(7, bool)], IndexError, r"40.*7"),
     ("array of a Graph", lambda: np.asarray(GRAPH), TypeError, r"not an array.*graph\.X\["),
@@ -366,6 +421,12 @@ PREDICTIONS = [
     (
         "other structure",
         lambda: gnn().fit(bare(), Y).predict(Graph(A[::-1, ::-1])),
+        ValueError,
+        r"without node features.*Graph\(adjacency, X\).*or predict on the training graph",
+    ),
+    (
+        "other structure of another size",
+        lambda: gnn().fit(bare(), Y).predict(Graph(A[:9, :9])),
         ValueError,
         r"without node features.*Graph\(adjacency, X\).*or predict on the training graph",
     ),

@@ -10,8 +10,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from sklearn_ltd import Graph
+from sklearn_ltd import GNNNodeClassifier, Graph
 from sklearn_ltd._base import graph_tensors
+from sklearn_ltd.datasets import make_attributed_sbm
 
 N = 6
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
@@ -476,6 +477,21 @@ def test_structural_features_tell_communities_and_degrees():
     assert features[0, -1] > features[-1, -1]
 
 
+@pytest.mark.parametrize("small", [np.eye(1), np.ones((2, 2)), np.ones((5, 5))], ids=len)
+def test_many_small_components_leave_directions_for_the_large_one(small):
+    data = make_attributed_sbm(n_nodes=200, n_classes=2, average_degree=10, random_state=0)
+    blocks = sp.block_diag([*[small] * 60, data.graph.adjacency, *[small] * 60], format="csr")
+    graph = Graph(blocks)
+    nodes = np.arange(200) + 60 * len(small)
+    alone = Graph(data.graph.adjacency)
+    scores = []
+    for part in (graph[nodes], alone):
+        clf = GNNNodeClassifier(random_state=0).fit(part[:100], data.y[:100])
+        scores.append(clf.score(part[100:], data.y[100:]))
+    assert scores[0] > scores[1] - 0.05
+    assert scores[1] > 0.8
+
+
 def test_structural_features_do_not_touch_the_global_seed():
     np.random.seed(3)
     expected = np.random.rand()
@@ -484,8 +500,11 @@ def test_structural_features_do_not_touch_the_global_seed():
     assert np.random.rand() == expected
 
 
+def test_the_number_of_edges(graph):
+    assert graph[:3].n_edges == graph.adjacency.nnz
+
+
 def test_the_rows_of_a_frame_indexed_by_node_name_follow_the_nodes():
-    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=["x", "y", "z"])
     graph = Graph(np.eye(3), frame.loc[["z", "x", "y"]], node_names=["x", "y", "z"])
     np.testing.assert_array_equal(graph.X[:, 0], [1, 2, 3])
