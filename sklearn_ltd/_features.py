@@ -3,6 +3,7 @@
 from typing import Any, Self
 
 import numpy.typing as npt
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import get_tags
@@ -21,7 +22,9 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
 
     The transformer is fitted on the features of the selected nodes (of the labelled ones, if it
     needs labels) and applied to those of all nodes.  What it returns is kept as it is: sparse
-    features stay sparse where it keeps them so.
+    features stay sparse where it keeps them so.  Features that came as a DataFrame are given to
+    it as one, so that a `ColumnTransformer` can choose columns by name, and those that come out
+    have its names.
 
     Parameters
     ----------
@@ -107,7 +110,9 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
             graph, y = graph[known], y[known]
         else:
             y = None
-        self.transformer_ = clone(self.transformer).fit(graph.X[graph.nodes], y)
+        table = _table(graph)
+        rows = table.iloc[graph.nodes] if hasattr(table, "iloc") else table[graph.nodes]
+        self.transformer_ = clone(self.transformer).fit(rows, y)
         return self
 
     def transform(self, graph: GraphLike) -> Graph:
@@ -129,13 +134,28 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         graph = _with_features(as_graph(graph))
         check_features_match(self, graph)
-        return graph.with_features(self.transformer_.transform(graph.X))
+        X = self.transformer_.transform(_table(graph))
+        named = graph.feature_names is not None and not hasattr(X, "columns")
+        if named and hasattr(self.transformer_, "get_feature_names_out"):
+            return graph.with_features(X, self.transformer_.get_feature_names_out())
+        return graph.with_features(X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.sparse = True
         return tags
+
+
+def _table(graph):
+    """The features, as a DataFrame where dense ones have names and pandas is installed."""
+    if graph.feature_names is None or sp.issparse(graph.X):
+        return graph.X
+    try:
+        import pandas as pd
+    except ImportError:
+        return graph.X
+    return pd.DataFrame(graph.X, columns=graph.feature_names, copy=False)
 
 
 def _needs_labels(transformer):

@@ -11,9 +11,12 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from ._graph import Graph
 from ._typing import Matrix, typed
+
+_SMALL = 10**10  # multiplications, a second or so
 
 
 class KNNGraph(TransformerMixin, BaseEstimator):
@@ -117,7 +120,7 @@ class KNNGraph(TransformerMixin, BaseEstimator):
             n_neighbors=self.n_neighbors, metric=self.metric, p=self.p, n_jobs=self.n_jobs
         ).fit(X)
         k = min(self.n_neighbors, X.shape[0] - 1)
-        nearest = self._search.kneighbors_graph(n_neighbors=k) if k else sp.csr_array((1, 1))
+        nearest = self._nearest(None, k) if k else sp.csr_array((1, 1))
         self.graph_ = self._graph(nearest.maximum(nearest.T), X)
         return self.graph_
 
@@ -141,13 +144,24 @@ class KNNGraph(TransformerMixin, BaseEstimator):
         if n_new == 0:
             return self.graph_[nodes]
         # Row: new sample; column: training sample.  The edge runs the other way.
-        nearest = self._search.kneighbors_graph(new, n_neighbors=min(self.n_neighbors, n_train))
+        nearest = self._nearest(new, min(self.n_neighbors, n_train))
         adjacency = sp.block_array(
             [[self.graph_.adjacency, nearest.T], [None, sp.csr_array((n_new, n_new))]]
         )
         stack = sp.vstack if sp.issparse(X) else np.vstack
         nodes[nodes < 0] = np.arange(n_train, n_train + n_new)
         return self._graph(adjacency, stack([self.graph_.X, new]))[nodes]
+
+    def _nearest(self, X, k):
+        """Edges from new samples, or training samples if None, to the k nearest training samples.
+
+        Which of two equally near ones is taken depends on the number of threads where they share
+        the training samples: small work is done by one, for the same graph on every machine.
+        """
+        n_train, n_features = self._search.n_samples_fit_, self.n_features_in_
+        n_products = (n_train if X is None else X.shape[0]) * n_train * n_features
+        with threadpool_limits(1 if n_products < _SMALL else None):
+            return self._search.kneighbors_graph(X, n_neighbors=k)
 
     def _training_nodes(self, X):
         """The training sample that each row of `X` repeats exactly, else -1."""

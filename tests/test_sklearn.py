@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import sklearn
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -53,6 +54,7 @@ from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
+from threadpoolctl import threadpool_limits
 
 from sklearn_ltd import GNNNodeClassifier, Graph, KNNGraph, LTDNodeClassifier, NodeFeatures
 from sklearn_ltd.datasets import make_attributed_sbm
@@ -312,6 +314,43 @@ def test_node_features_can_be_fitted_again(graph):
     with pytest.raises(ValueError, match="feature names should match"):
         features.transform(graph.with_features(graph.X[:, :3], ["c", "b", "a"]))
     assert not hasattr(features.fit(graph), "feature_names_in_")
+
+
+@pytest.fixture
+def people():
+    """A graph whose features have names."""
+    pd = pytest.importorskip("pandas")
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame({"age": rng.randint(18, 80, N) * 1.0, "sex": rng.randint(0, 2, N) * 1.0})
+    return Graph(sp.random_array((N, N), density=0.1, random_state=rng), frame)
+
+
+def test_the_names_of_features_pass_through_a_transformer(people):
+    names = ["age", "sex"]
+    features = NodeFeatures(StandardScaler()).fit(people[:50])
+    assert features.transform(people).feature_names.tolist() == names
+    as_frame = NodeFeatures(StandardScaler().set_output(transform="pandas")).fit(people[:50])
+    assert as_frame.transform(people).feature_names.tolist() == names
+    np.testing.assert_array_equal(as_frame.transform(people).X, features.transform(people).X)
+    np.testing.assert_allclose(features.transform(people).X[:50].mean(axis=0), 0, atol=1e-6)
+
+
+def test_a_column_transformer_chooses_features_by_name(people):
+    columns = ColumnTransformer([("scale", StandardScaler(), ["age"])], remainder="passthrough")
+    out = NodeFeatures(columns).fit(people).transform(people)
+    assert out.feature_names.tolist() == ["scale__age", "remainder__sex"]
+    np.testing.assert_array_equal(out.X[:, 1], people.X[:, 1])
+
+
+def test_ties_between_neighbours_do_not_depend_on_the_number_of_threads():
+    X = np.random.RandomState(0).randint(0, 3, (1000, 20)).astype(float)
+    graphs = []
+    for n_threads in (1, 4):
+        with threadpool_limits(n_threads):
+            knn = KNNGraph(5)
+            graphs += [knn.fit_transform(X[:900]), knn.transform(X[900:])]
+    assert (graphs[0].adjacency != graphs[2].adjacency).nnz == 0
+    assert (graphs[1].adjacency != graphs[3].adjacency).nnz == 0
 
 
 def test_knn_graph_links_new_samples_from_training_samples_only():
