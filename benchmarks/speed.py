@@ -20,8 +20,8 @@ real time, until the GPU has done its work.
     python benchmarks/speed.py --graphs 10000 100000 300000 --backbones gcn \\
         --contenders FT LTD "LTD every epoch" GNN products "LTD products"
 
-    python benchmarks/speed.py --device cpu --threads 16 --out benchmarks/results/speed_gpu.csv
-    python benchmarks/speed.py --device cuda --out benchmarks/results/speed_gpu.csv
+    python benchmarks/speed.py --device cpu --threads 16 --out benchmarks/results/speed_h200.csv
+    python benchmarks/speed.py --device cuda --out benchmarks/results/speed_h200.csv
 
 A number stands for a generated graph of so many nodes, ten times as many edges, 100 dense features.
 """
