@@ -20,8 +20,10 @@ real time, until the GPU has done its work.
     python benchmarks/speed.py --graphs 10000 100000 300000 --backbones gcn \\
         --contenders FT LTD "LTD every epoch" GNN products "LTD products"
 
-    python benchmarks/speed.py --device cpu --threads 16 --out benchmarks/results/speed_h200.csv
-    python benchmarks/speed.py --device cuda --out benchmarks/results/speed_h200.csv
+CPU and GPU of one machine, into a file of their own:
+
+    python benchmarks/speed.py --contenders FT LTD --device cuda --out gpu.csv
+    python benchmarks/speed.py --contenders FT LTD --threads 8 --out gpu.csv
 
 A number stands for a generated graph of so many nodes, ten times as many edges, 100 dense features.
 """
@@ -61,7 +63,7 @@ GRAPHS = ["cora", "citeseer", "amazon_photo", "amazon_computers"]
 CONTENDERS = ["FT", "LTD", "LTD every epoch", "scalable", "published", "GNN"]
 CONTENDERS += ["PyG", "products", "LTD products"]
 GCN_ONLY = CONTENDERS[-3:]
-FIELDS = ["graph", "backbone", "device", "contender", "milliseconds", "repeats"]
+FIELDS = ["graph", "backbone", "device", "threads", "contender", "milliseconds", "repeats"]
 HIDDEN = 64
 INTERVAL = LTDNodeClassifier().temperature_interval
 N_EPOCHS = {"LTD": INTERVAL}  # of a contender in one call; 1 for the others
@@ -292,25 +294,25 @@ def read(path):
 
 def run_all(args):
     """Measure the cells that the CSV file lacks."""
-    with resumed(args.out, FIELDS, FIELDS[:3], dtype={"graph": str}) as (done, write):
+    with resumed(args.out, FIELDS, FIELDS[:4], dtype={"graph": str}) as (done, write):
         for name in args.graphs:
             data = load(name, args.data)
             for backbone in args.backbones:
-                if (name, backbone, args.device) in done:
+                if (name, backbone, args.device, args.threads) in done:
                     continue
                 names = [who for who in args.contenders if backbone == "gcn" or who not in GCN_ONLY]
                 cell = Cell(data.graph, data.y, backbone, args.device)
                 medians = measure(cell, names, args.repeats)
                 for who, ms in medians.items():
-                    row = (name, backbone, args.device, who, round(ms, 3), args.repeats)
+                    where = (args.device, args.threads)
+                    row = (name, backbone, *where, who, round(ms, 3), args.repeats)
                     write(dict(zip(FIELDS, row)))
                 print(name, backbone, {who: round(ms, 1) for who, ms in medians.items()})
 
 
 def table(rows):
     """A Markdown table of ratios."""
-    index = ["graph", "backbone", "device"]
-    times = rows.pivot(index=index, columns="contender", values="milliseconds")
+    times = rows.pivot(index=FIELDS[:4], columns="contender", values="milliseconds")
     times = times.reindex(columns=CONTENDERS)
     ratios = pd.DataFrame(
         {
@@ -348,7 +350,7 @@ def markdown(frame):
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for names, values in frame.iterrows():
         cells = ["" if np.isnan(value) else f"{value:g}" for value in values]
-        lines.append("| " + " | ".join([*names, *cells]) + " |")
+        lines.append("| " + " | ".join([*map(str, names), *cells]) + " |")
     return "\n".join(lines)
 
 

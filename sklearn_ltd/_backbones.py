@@ -374,12 +374,11 @@ class EdgeIndexModule(_Backbone):
         weights = {"edge_weight": graph.edges.edge_weight} if self.takes_weights else {}
         try:
             logits = self.module(graph.dense_x, graph.edges.edge_index, **weights)
-        except RuntimeError as error:
-            if "shape" in str(error):
-                error.add_note(
-                    f"{type(self.module).__name__} was called as module(x, edge_index) with x of "
-                    f"shape {tuple(graph.dense_x.shape)}: a row of features for every node."
-                )
+        except (RuntimeError, TypeError) as error:
+            error.add_note(
+                f"{type(self.module).__name__} was called as module(x, edge_index) with x of "
+                f"shape {tuple(graph.dense_x.shape)}: a row of features for every node."
+            )
             raise
         expected = (graph.n_nodes, self.n_classes)
         shape = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__

@@ -268,7 +268,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             with torch.no_grad():
                 weight.div_(unit)
             penalty = self.weight_decay
-            if average is not None:
+            if average is not None and penalty:
                 penalty *= shrinkage(self._samples(tensors, n_hops), average, unit) ** 2
             group = {"params": [weight], "unit": unit, "weight_decay": penalty}
             optimizer.add_param_group(group)

@@ -7,6 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import assert_all_finite, check_array
 
+_NO_CHANCE = 16
+
 
 def check_adjacency(adjacency):
     if not sp.issparse(adjacency):
@@ -64,34 +66,42 @@ def _canonical(adjacency):
 def rows_by_name(X, names):
     """The rows of a DataFrame whose index holds the node names, in the order of the nodes.
 
-    An index of 0, 1, 2, ... that are no names says nothing.
+    An index of 0, 1, 2, ... says nothing where these are no names, or all names in this order.
     """
     if not hasattr(X, "loc"):
         return X
-    index, order = X.index.tolist(), [] if names is None else names.tolist()
-    if len(index) == len(order) and set(index) == set(order):
-        return X.loc[order]
-    if index == list(range(len(index))):
+    index = X.index.tolist()
+    counted = index == list(range(len(index)))
+    if names is None:
+        if not counted:
+            warnings.warn(
+                f"the index of X, {index[:3]}..., is not read: its rows are taken to be in the "
+                "order of the nodes. Pass node_names= with the same names to put them in order, or "
+                "X.to_numpy() if they are.",
+                UserWarning,
+                stacklevel=users_level(),
+            )
         return X
-    if names is not None:
-        known, given = set(order), set(index)
-        missing = [name for name in order if name not in given]
-        strange = [name for name in index if name not in known]
+    order = names.tolist()
+    known, given = set(order), set(index)
+    if index == order or (counted and not known & given):
+        return X
+    if counted:
         raise ValueError(
-            f"the index of X has to hold the name of every node once: {len(missing)} nodes are "
-            f"missing{_example(missing)}, {len(strange)} names are no nodes{_example(strange)}, "
-            f"{len(index) - len(given)} are repeated. Pass X.loc[names of the nodes], or "
-            "X.to_numpy() if its rows are in the order of the nodes."
+            "the index of X is ambiguous: 0, 1, 2, ... may be names of nodes or their order in the "
+            f"graph, which begins with {order[:3]}. Pass X.loc[names in the order of the nodes] "
+            "for names, X.to_numpy() for the order."
         )
-    if any(isinstance(name, str) for name in index):
-        warnings.warn(
-            f"the index of X, {index[:3]}..., is not read: its rows are taken to be in the order "
-            "of the nodes. Pass node_names= with the same names to put them in order, or "
-            "X.to_numpy() if they are.",
-            UserWarning,
-            stacklevel=users_level(),
-        )
-    return X
+    if len(index) == len(order) and known == given:
+        return X.loc[order]
+    missing = [name for name in order if name not in given]
+    strange = [name for name in index if name not in known]
+    raise ValueError(
+        f"the index of X has to hold the name of every node once: {len(missing)} nodes are "
+        f"missing{_example(missing)}, {len(strange)} names are no nodes{_example(strange)}, "
+        f"{len(index) - len(given)} are repeated. Pass X.loc[names of the nodes], or "
+        "X.to_numpy() if its rows are in the order of the nodes."
+    )
 
 
 def _example(names):
@@ -102,7 +112,7 @@ def check_features(X, n_nodes):
     """`X` as a float array or CSR array with `n_nodes` rows, and the names of its columns."""
     if X is None:
         return None, None
-    columns = getattr(X, "columns", None)
+    frame, columns = X, getattr(X, "columns", None)
     named = columns is not None and len(columns) and all(isinstance(c, str) for c in columns)
     names = np.asarray(columns, dtype=object) if named else None
     if sp.issparse(X) and X.format != "csr":
@@ -115,7 +125,7 @@ def check_features(X, n_nodes):
         ensure_all_finite=False,
         ensure_min_samples=0,
     )
-    _check_finite(X, columns)
+    _check_finite(X, frame)
     if X.shape[0] != n_nodes:
         raise ValueError(
             f"X has {X.shape[0]} rows, but the adjacency has {n_nodes} nodes. Pass one row of "
@@ -124,23 +134,41 @@ def check_features(X, n_nodes):
     return (sp.csr_array(X) if sp.issparse(X) else X), names
 
 
-def _check_finite(X, columns):
-    """As scikit-learn says it, and where the first one is."""
+def _check_finite(X, frame):
+    """As scikit-learn says it, where the first one is, and what to do."""
     try:
         assert_all_finite(X, input_name="X")
     except ValueError as error:
-        row, column = np.argwhere(~np.isfinite(X))[0] if not sp.issparse(X) else _first_of(X)
-        name = f"column {column}" if columns is None else repr(columns[column])
+        row, column = _first_not_finite(X)
+        named = hasattr(frame, "columns")
+        if named:
+            row, column = frame.index[row], frame.columns[column]
+        what = str(error).splitlines()[0]
+        advice = ""
+        if "NaN" in what:
+            fill = "X.fillna(X.mean())" if named else "SimpleImputer().fit_transform(X)"
+            advice = f" Fill in what is missing, for example by {fill}."
+        raise ValueError(f"{what} First in row {row}, column {column}.{advice}") from None
+
+
+def _first_not_finite(X):
+    """Row and column of an entry."""
+    if sp.issparse(X):
+        entry = int((~np.isfinite(X.data)).argmax())
+        return int(np.searchsorted(X.indptr, entry, side="right")) - 1, int(X.indices[entry])
+    wrong = ~np.isfinite(X)
+    row = int(wrong.any(axis=1).argmax())
+    return row, int(wrong[row].argmax())
+
+
+def check_feature_names(feature_names, X):
+    names = np.asarray(feature_names, dtype=object)
+    if names.shape != (X.shape[1],):
         raise ValueError(
-            f"{str(error).splitlines()[0]} First in row {row}, {name}. Fill them in first, for "
-            "example by SimpleImputer().fit_transform(X)."
-        ) from None
-
-
-def _first_of(X):
-    """Row and column of the first entry of a CSR array that is not finite."""
-    entry = int(np.flatnonzero(~np.isfinite(X.data))[0])
-    return int(np.searchsorted(X.indptr, entry, side="right")) - 1, X.indices[entry]
+            f"feature_names must hold a name for each of the {X.shape[1]} features, got shape "
+            f"{names.shape}."
+        )
+    return names
 
 
 def check_names(node_names, n_nodes):
@@ -156,27 +184,34 @@ def check_names(node_names, n_nodes):
     return array
 
 
-def check_index(index, n_nodes):
+def check_index(index, n_selected):
     """An index that numpy understands into so many nodes; an empty list selects none."""
     if isinstance(index, slice) or index is Ellipsis:
         return index
     index = np.asarray(index)
     if index.size == 0 and index.dtype != bool:
         index = index.astype(np.intp)
-    if index.ndim > 1 or index.dtype.kind not in "biu":
-        by_name = " By name: graph[np.isin(graph.node_names, names)]."
+    scalar_mask = index.ndim == 0 and index.dtype == bool
+    if index.ndim > 1 or index.dtype.kind not in "biu" or scalar_mask:
+        names = " Nodes by name: graph[graph.positions(names)]." if index.dtype.kind == "U" else ""
         raise IndexError(
             "select nodes by integer positions, a boolean mask or a slice, got an array of "
-            f"dtype {index.dtype} and shape {index.shape}."
-            + (by_name if index.dtype.kind in "UO" else "")
+            f"dtype {index.dtype} and shape {index.shape}.{names}"
         )
-    whole = index.dtype.kind in "iu" and index.shape == (n_nodes,) and n_nodes > 4
-    if whole and ((index == 0) | (index == 1)).all():
+    # A sample of so many nodes that hits the first two alone is no chance.
+    if n_selected >= _NO_CHANCE and is_integer_mask(index, n_selected):
         raise IndexError(
-            f"the index has {n_nodes} integers, all of them 0 or 1, which would be read as "
+            f"the index has {n_selected} integers, all of them 0 or 1, which would be read as "
             "positions. Pass mask.astype(bool)."
         )
     return index
+
+
+def is_integer_mask(array, n):
+    """Whether integers that are taken for positions may have been meant as a mask."""
+    if array.dtype.kind not in "iu" or array.shape != (n,):
+        return False
+    return array.min(initial=0) == 0 and array.max(initial=0) == 1
 
 
 def remember_features(estimator, graph):

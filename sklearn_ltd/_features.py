@@ -135,10 +135,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         graph = _with_features(as_graph(graph))
         check_features_match(self, graph)
         X = self.transformer_.transform(_table(graph))
-        named = graph.feature_names is not None and not hasattr(X, "columns")
-        if named and hasattr(self.transformer_, "get_feature_names_out"):
-            return graph.with_features(X, self.transformer_.get_feature_names_out())
-        return graph.with_features(X)
+        return graph.with_features(X, _names_out(self.transformer_, graph.feature_names))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -155,7 +152,17 @@ def _table(graph):
         import pandas as pd
     except ImportError:
         return graph.X
-    return pd.DataFrame(graph.X, columns=graph.feature_names, copy=False)
+    return pd.DataFrame(graph.X, columns=graph.feature_names, copy=True)
+
+
+def _names_out(transformer, names):
+    """Names of what a transformer makes of named features; None where it does not tell."""
+    if names is None:
+        return None
+    try:
+        return transformer.get_feature_names_out(names)
+    except (AttributeError, NotImplementedError):
+        return None
 
 
 def _needs_labels(transformer):

@@ -9,7 +9,14 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from . import _convert
-from ._checks import check_adjacency, check_features, check_index, check_names, rows_by_name
+from ._checks import (
+    check_adjacency,
+    check_feature_names,
+    check_features,
+    check_index,
+    check_names,
+    rows_by_name,
+)
 from ._storage import open_folder, save_folder
 from ._typing import GraphLike, Matrix
 from ._whole import Whole
@@ -32,7 +39,8 @@ class Graph:
         Node features, dense or sparse; sparse ones are never made dense.  The rows of a
         DataFrame whose index holds the `node_names` are put in their order.  Without features
         the estimators use structural features: the leading 64 singular directions of the
-        normalised adjacency and the logarithm of the degree.
+        normalised adjacency (in many connected components: of the 32 largest) and the logarithm of
+        the degree.
     node_names : sequence of n hashables, default=None
         The user's names of the nodes; their positions if not given.
 
@@ -247,7 +255,7 @@ class Graph:
 
     @property
     def n_edges(self) -> int:
-        """Number of stored edges; an undirected one is stored in both directions."""
+        """Number of edges of the whole graph; an undirected one is stored in both directions."""
         return self._whole.n_edges
 
     @property
@@ -278,6 +286,40 @@ class Graph:
             self.nodes[check_index(index, len(self))]
         )  # torch wants it
         return view
+
+    def positions(self, names: Iterable[Any]) -> npt.NDArray[np.intp]:
+        """Where the nodes with these names stand among the selected ones, in their order.
+
+        Parameters
+        ----------
+        names : sequence of node names
+
+        Returns
+        -------
+        positions : ndarray of shape (n_names,)
+
+        Raises
+        ------
+        KeyError
+            If a name is not that of a selected node.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ltd import Graph
+        >>> graph = Graph(np.ones((3, 3)), node_names=["a", "b", "c"])
+        >>> graph[graph.positions(["c", "a"])].node_names
+        array(['c', 'a'], dtype='<U1')
+        """
+        where = {name: position for position, name in enumerate(self.node_names.tolist())}
+        names = list(names)
+        strange = [name for name in names if name not in where]
+        if strange:
+            raise KeyError(
+                f"{len(strange)} of {len(names)} names are no selected nodes, e.g. {strange[0]!r}. "
+                "See graph.node_names."
+            )
+        return np.array([where[name] for name in names], dtype=np.intp)
 
     @property
     def whole(self) -> Self:
@@ -326,7 +368,8 @@ class Graph:
         """
         X, names = check_features(X, self.n_nodes)
         other = self[:]
-        names = names if feature_names is None else np.asarray(feature_names, dtype=object)
+        if feature_names is not None:
+            names = check_feature_names(feature_names, X)
         other._whole = Whole(self.adjacency, X, self._whole.node_names, names)
         other._whole.edge_cache = self._whole.edge_cache
         return other

@@ -1,6 +1,7 @@
 """`KNNGraph`: a feature matrix becomes a graph of nearest neighbours."""
 
 from collections.abc import Callable
+from functools import cache
 from numbers import Integral
 from typing import Any, Self
 
@@ -11,12 +12,18 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from ._graph import Graph
 from ._typing import Matrix, typed
 
-_SMALL = 10**10  # multiplications, a second or so
+_SMALL = 10**9  # products, a good second on one core at most
+
+
+@cache
+def _thread_pools():
+    """Found once, as that takes longer than a small search."""
+    return ThreadpoolController()
 
 
 class KNNGraph(TransformerMixin, BaseEstimator):
@@ -25,7 +32,8 @@ class KNNGraph(TransformerMixin, BaseEstimator):
     On the training samples the graph is undirected.  New samples are added as nodes that
     receive edges from training samples only, so that the prediction for a sample does not
     depend on the others it comes with, and selected: ``transform`` returns a view of them.
-    A row that equals a training sample is that sample, not a new one.
+    A row that equals a training sample is that sample, not a new one.  Where several samples are
+    equally near, small searches, which one thread does, give the same graph on every machine.
 
     Parameters
     ----------
@@ -36,7 +44,7 @@ class KNNGraph(TransformerMixin, BaseEstimator):
     p : float, default=2
         Power of the Minkowski metric.
     n_jobs : int, default=None
-        Of the neighbour search.
+        Of the neighbour search, where it is not a small one.
 
     Attributes
     ----------
@@ -160,7 +168,9 @@ class KNNGraph(TransformerMixin, BaseEstimator):
         """
         n_train, n_features = self._search.n_samples_fit_, self.n_features_in_
         n_products = (n_train if X is None else X.shape[0]) * n_train * n_features
-        with threadpool_limits(1 if n_products < _SMALL else None):
+        if n_products >= _SMALL:
+            return self._search.kneighbors_graph(X, n_neighbors=k)
+        with _thread_pools().limit(limits=1, user_api="openmp"):
             return self._search.kneighbors_graph(X, n_neighbors=k)
 
     def _training_nodes(self, X):

@@ -8,10 +8,12 @@ import torch
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
-from ._checks import users_level
+from ._checks import is_integer_mask, users_level
 
 ROLES = ("train", "temperature", "stop")
-_LIKE_MISSING = frozenset({"nan", "NaN", "None", "NA", "<NA>", "-1", ""})
+_LIKE_MISSING = frozenset(  # what pandas reads as missing from a file, the likely ones, and -1
+    ["", "-1", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"]
+)
 
 
 @dataclass
@@ -219,7 +221,7 @@ def _check_mask(labeled_mask, n):
     mask = np.asarray(labeled_mask)
     if mask.dtype == bool and mask.shape == (n,):
         return np.flatnonzero(mask)
-    if mask.dtype.kind in "iu" and mask.shape == (n,) and n > 2 and set(mask.tolist()) <= {0, 1}:
+    if n > 2 and is_integer_mask(mask, n):
         raise ValueError(
             f"labeled_mask has {n} integers, all of them 0 or 1, which would be read as positions. "
             "Pass labeled_mask.astype(bool)."
@@ -255,10 +257,10 @@ def _check_labels(y):
         raise TypeError(f"labels must be of one type to be sorted: {error}") from error
     check_classification_targets(np.array(known.tolist()) if known.dtype == object else known)
     suspects = sorted(set(classes.tolist()) & _LIKE_MISSING)
-    if suspects:
+    if suspects and set(classes.tolist()) != {"-1", "1"}:
         warnings.warn(
             f"{suspects[0]!r} is a class like any other. If it means that a label is missing, put "
-            "None there: y.where(known, None) of a Series of dtype object, or labeled_mask=known.",
+            f"None there, or pass labeled_mask=(y != {suspects[0]!r}).",
             UserWarning,
             stacklevel=users_level(),
         )

@@ -19,7 +19,6 @@ from ._base import BaseNodeClassifier, graph_tensors
 from ._checks import users_level
 
 SMALLEST_PROBABILITY = 1e-9
-_UNFITTED = "An unfitted estimator is trained"
 
 
 def teach(teacher, graph, labels, classes, rng, device, checkpoint_dir=None):
@@ -47,23 +46,24 @@ def teach(teacher, graph, labels, classes, rng, device, checkpoint_dir=None):
         Up to a constant per node, which a softmax does not see.
     """
     if isinstance(teacher, torch.nn.Module):
-        _warn_of_leak("a torch module", "GNNNodeClassifier(your_class) trains one")
+        _warn_of_leak("a torch module, used as it is: it has to be trained")
         return None, _checked(_module_logits(teacher, graph, len(classes), device), graph, classes)
     if not hasattr(teacher, "fit"):
-        _warn_of_leak("an array of logits", _UNFITTED)
+        _warn_of_leak("an array of logits")
         return None, _checked(teacher, graph, classes)
     if _is_fitted(teacher):
-        _warn_of_leak(f"a fitted {type(teacher).__name__}", _UNFITTED)
+        _warn_of_leak(f"a fitted {type(teacher).__name__}")
     else:
         teacher = _fit(teacher, graph, labels, classes, rng, checkpoint_dir)
     return teacher, _checked(_estimator_logits(teacher, graph, classes), graph, classes)
 
 
-def _warn_of_leak(what, instead):
+def _warn_of_leak(what):
     warnings.warn(
-        f"the teacher is {what} and is used as it is. If it is not trained, nothing is learned "
-        "from it; if it has seen labels of nodes that you score, for example those held out in "
-        f"cross-validation, the scores are too good. {instead} on the labels of each fit only.",
+        f"the teacher is {what}. If it has seen labels of nodes that you score, for example those "
+        "held out in cross-validation, the scores are too good. An unfitted estimator, also "
+        "GNNNodeClassifier(lambda n_features, n_classes: module), is trained on the labels of each "
+        "fit only.",
         UserWarning,
         stacklevel=users_level(),
     )

@@ -195,25 +195,23 @@ def _structural_features(adjacency):
     The directions of ``D^-1/2 (A + I) D^-1/2`` are those in which connected nodes are alike
     (spectral embedding); they belong to this graph and mean nothing in another one.  One of them
     only tells a connected component from the others, and isolated nodes are components, too: the
-    largest ones, half as many as there are directions, have a say, and the others zeros.
+    largest ones, half as many as there are directions, have a say.  The others, which are too many
+    to be told apart so, have random numbers in common; isolated nodes, zeros.
     """
     n_nodes = adjacency.shape[0]
     both = sp.csr_array(adjacency + adjacency.T + sp.eye_array(n_nodes))
     degree = both.sum(axis=1)
     scale = sp.diags_array(1 / np.sqrt(degree))
-    nodes = _in_largest_components(both, _N_STRUCTURAL // 2)
+    _, component = connected_components(both, directed=False)
+    sizes = np.bincount(component)
+    largest = np.argsort(-sizes, kind="stable")[: _N_STRUCTURAL // 2]
+    nodes = np.flatnonzero(np.isin(component, largest))
     normalised = sp.csr_array(scale @ both @ scale)
     k = min(_N_STRUCTURAL, len(nodes))
     directions, values, _ = randomized_svd(normalised[nodes][:, nodes], k, random_state=0)
-    features = np.zeros((n_nodes, min(_N_STRUCTURAL, n_nodes) + 1), np.float32)
+    codes = np.random.RandomState(0).standard_normal((len(sizes), min(_N_STRUCTURAL, n_nodes)))
+    codes[sizes == 1] = codes[largest] = 0
+    features = np.column_stack([codes[component], np.log(degree)]).astype(np.float32)
     # Unit variance on average, whatever the number of nodes.
     features[nodes, :k] = directions * values * np.sqrt(len(nodes))
-    features[:, -1] = np.log(degree)
     return features
-
-
-def _in_largest_components(adjacency, n_components):
-    """Positions of the nodes in so many connected components."""
-    _, component = connected_components(adjacency, directed=False)
-    largest = np.argsort(-np.bincount(component), kind="stable")[:n_components]
-    return np.flatnonzero(np.isin(component, largest))

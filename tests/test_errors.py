@@ -51,7 +51,11 @@ def ltd(teacher=None, backbone="mlp", **params):
 
 
 def changed(array, index, value):
-    """A copy with one entry changed."""
+    """A copy with one entry, or row of a frame, changed."""
+    if isinstance(array, pd.DataFrame):
+        frame = array.copy()
+        frame.loc[index] = value
+        return frame
     array = array.astype(object if value is None else np.result_type(array, type(value)))
     array[index] = value
     return array
@@ -134,7 +138,7 @@ GRAPHS = [
         "X: NaN, in a frame",
         lambda: Graph(A, pd.DataFrame(changed(X, (2, 3), np.nan), columns=list("abcde"))),
         ValueError,
-        r"X contains NaN.*row 2, 'd'",
+        r"X contains NaN.*row 2, column d\..*X\.fillna\(X\.mean\(\)\)",
     ),
     (
         "X: other index than the names",
@@ -160,7 +164,30 @@ GRAPHS = [
         ValueError,
         r"no edge has the attribute 'wieght'.*weight=None",
     ),
-    ("X: inf", lambda: Graph(A, changed(X, (2, 3), np.inf)), ValueError, r"X contains infinity"),
+    (
+        "X: NaN, rows in another order",
+        lambda: Graph(A, changed(FRAME, "node 3", np.nan)[::-1], node_names=NAMED.node_names),
+        ValueError,
+        r"X contains NaN.*row node 3, column 0\.",
+    ),
+    (
+        "X: inf",
+        lambda: Graph(A, changed(X, (2, 3), np.inf)),
+        ValueError,
+        r"X contains infinity.*row 2, column 3\.$",
+    ),
+    (
+        "X: a default index, nodes in another order",
+        lambda: Graph(A, pd.DataFrame(X), node_names=range(N)[::-1]),
+        ValueError,
+        r"ambiguous.*begins with \[39, 38, 37\].*X\.loc\[.*to_numpy",
+    ),
+    (
+        "X: a default index, nodes from 1 up",
+        lambda: Graph(A, pd.DataFrame(X), node_names=range(1, N + 1)),
+        ValueError,
+        r"ambiguous.*begins with \[1, 2, 3\]",
+    ),
     ("X: rows", lambda: Graph(A, X[:30]), ValueError, r"X has 30 rows.*40 nodes.*one row"),
     ("X: 1-D", lambda: Graph(A, X[:, 0]), ValueError, r"[Ee]xpected 2D array.*reshape"),
     ("X: strings", lambda: Graph(A, X.astype(str).astype(object) + "!"), ValueError, r"convert"),
@@ -173,12 +200,8 @@ GRAPHS = [
     ("names: twice", lambda: Graph(A, node_names=["a"] * N), ValueError, r"node_names.*unique"),
     ("index: two axes", lambda: GRAPH[:, 0], TypeError, r"one axis.*NodeFeatures"),
     ("index: floats", lambda: GRAPH[[0.5, 1.5]], IndexError, r"integer.*mask.*slice.*float64"),
-    (
-        "index: names",
-        lambda: NAMED[["node 1"]],
-        IndexError,
-        r"np\.isin\(graph\.node_names, names\)",
-    ),
+    ("index: names", lambda: NAMED[["node 1"]], IndexError, r"by name.*graph\.positions\(names\)"),
+    ("index: one truth", lambda: GRAPH[True], IndexError, r"boolean mask.*bool and shape \(\)"),
     (
         "index: mask of integers",
         lambda: GRAPH[(Y == 0).astype(int)],

@@ -492,12 +492,45 @@ def test_many_small_components_leave_directions_for_the_large_one(small):
     assert scores[1] > 0.8
 
 
+@pytest.mark.parametrize("n_cliques", [33, 100])
+def test_components_without_directions_of_their_own_are_told_apart(n_cliques):
+    y = np.repeat(np.random.RandomState(0).randint(0, 3, n_cliques), 10)
+    graph = Graph(sp.block_diag([np.ones((10, 10))] * n_cliques, format="csr"))
+    known = np.arange(len(y)) % 2 == 0
+    clf = GNNNodeClassifier(random_state=0).fit(graph[known], y[known])
+    assert clf.score(graph[~known], y[~known]) > 0.98
+
+
 def test_structural_features_do_not_touch_the_global_seed():
     np.random.seed(3)
     expected = np.random.rand()
     np.random.seed(3)
     assert Graph(two_parts()).features.shape[0] == 10
     assert np.random.rand() == expected
+
+
+@pytest.mark.parametrize("size", [5, 16, 40])
+def test_a_bootstrap_sample_is_no_mask(size):
+    for seed in range(200):
+        view = Graph(ring(size))[np.random.RandomState(seed).randint(0, size, size)]
+        assert len(view) == size
+
+
+def test_one_node_many_times_is_no_mask():
+    assert Graph(ring(20))[np.zeros(20, int)].nodes.tolist() == [0] * 20
+
+
+def test_nodes_by_name():
+    view = ring_graph()[1:]
+    positions = view.positions(["e", "b"])
+    assert view[positions].node_names.tolist() == ["e", "b"]
+    with pytest.raises(KeyError, match=r"1 of 2 names are no selected nodes, e\.g\. 'a'"):
+        view.positions(["b", "a"])
+
+
+def test_names_of_features_have_to_fit(graph):
+    with pytest.raises(ValueError, match=r"each of the 2 features, got shape \(1,\)"):
+        graph.with_features(np.ones((graph.n_nodes, 2)), ["a"])
 
 
 def test_the_number_of_edges(graph):

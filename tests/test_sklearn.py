@@ -52,7 +52,7 @@ from sklearn.model_selection import (
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 from threadpoolctl import threadpool_limits
 
@@ -340,6 +340,27 @@ def test_a_column_transformer_chooses_features_by_name(people):
     out = NodeFeatures(columns).fit(people).transform(people)
     assert out.feature_names.tolist() == ["scale__age", "remainder__sex"]
     np.testing.assert_array_equal(out.X[:, 1], people.X[:, 1])
+
+
+def test_names_are_left_out_where_a_transformer_does_not_tell_them(people):
+    steps = make_pipeline(FunctionTransformer(np.log1p), StandardScaler())
+    out = NodeFeatures(steps).fit(people).transform(people)
+    assert out.feature_names is None
+    np.testing.assert_allclose(out.X, steps.fit_transform(people.X), atol=1e-6)
+
+
+def test_names_of_sparse_features_pass_through_as_well(people):
+    sparse = people.with_features(sp.csr_array(people.X), people.feature_names)
+    out = NodeFeatures(MaxAbsScaler()).fit(sparse).transform(sparse)
+    assert out.feature_names.tolist() == ["age", "sex"]
+
+
+def test_a_transformer_that_works_in_place_leaves_the_graph_alone(people):
+    before = people.X.copy()
+    features = NodeFeatures(StandardScaler(copy=False)).fit(people)
+    first, second = features.transform(people).X, features.transform(people).X
+    np.testing.assert_array_equal(people.X, before)
+    np.testing.assert_array_equal(first, second)
 
 
 def test_ties_between_neighbours_do_not_depend_on_the_number_of_threads():
