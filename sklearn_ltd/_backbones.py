@@ -413,6 +413,11 @@ def make_backbone(backbone, n_features, n_classes, hidden_dim, n_layers, dropout
     """The module for a name in `BACKBONES` or a callable ``(n_features, n_classes)``."""
     if isinstance(backbone, str):
         return BACKBONES[backbone](n_features, n_classes, hidden_dim, n_layers, dropout)
+    if isinstance(backbone, nn.Module):
+        raise TypeError(
+            f"got an instance of {type(backbone).__name__}. Pass its class, or lambda n_features, "
+            "n_classes: ..., as every fit trains a new one."
+        )
     module = backbone(n_features, n_classes)
     if not isinstance(module, nn.Module):
         raise TypeError(f"it returned {type(module).__name__}")

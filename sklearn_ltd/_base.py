@@ -2,6 +2,7 @@
 
 import copy
 import os
+import warnings
 from numbers import Integral
 from typing import Any
 
@@ -22,7 +23,12 @@ from ._adam import TensorAdam
 from ._backbones import BACKBONES, make_backbone
 from ._callbacks import FitTasks
 from ._checkpoint import Checkpoint, digest
-from ._checks import check_features_match, remember_features, warn_of_unequal_scales
+from ._checks import (
+    check_features_match,
+    remember_features,
+    users_level,
+    warn_of_unequal_scales,
+)
 from ._distributed import n_ranks, rank
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, is_unlabeled, read_labels
@@ -402,7 +408,15 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _transduce(self, graph):
         """What the fitted network predicts for the training graph."""
-        self.transduction_ = self.classes_[self._logits(graph.whole).argmax(axis=1)]
+        logits = self._logits(graph.whole)
+        if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
+            warnings.warn(
+                "the network gives probabilities (rows that sum to 1), expected logits. Leave out "
+                "its last softmax.",
+                UserWarning,
+                stacklevel=users_level(),
+            )
+        self.transduction_ = self.classes_[logits.argmax(axis=1)]
         return self
 
     def _tensors(self, graph, device):

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,6 +21,11 @@ def check_adjacency(adjacency):
             )
         adjacency = np.asarray(adjacency)
         _check_weight_dtype(adjacency.dtype)
+        if adjacency.dtype.kind in "iu" and len(adjacency) == 2 < adjacency.shape[1]:
+            raise ValueError(
+                f"adjacency must be square, got integers of shape {adjacency.shape}, which look "
+                "like PyG's edge_index. Pass Graph.from_pyg(Data(x=X, edge_index=edge_index))."
+            )
         if adjacency.dtype == np.float16:
             adjacency = adjacency.astype(np.float32)
         adjacency = sp.csr_array(adjacency)
@@ -117,14 +123,23 @@ def check_features(X, n_nodes):
     names = np.asarray(columns, dtype=object) if named else None
     if sp.issparse(X) and X.format != "csr":
         X = sp.csr_array(X)
-    X = check_array(
-        X,
-        accept_sparse="csr",
-        dtype=[np.float32, np.float64],
-        input_name="X",
-        ensure_all_finite=False,
-        ensure_min_samples=0,
-    )
+    try:
+        X = check_array(
+            X,
+            accept_sparse="csr",
+            dtype=[np.float32, np.float64],
+            input_name="X",
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+        )
+    except (TypeError, ValueError) as error:
+        others = [] if columns is None else list(filter(partial(_no_numbers, frame), columns))
+        if not others:
+            raise
+        raise ValueError(
+            f"the columns {others[:5]} of X hold no numbers ({error}). Encode them first: "
+            "pd.get_dummies(X), for example, keeps the index."
+        ) from error
     _check_finite(X, frame)
     if X.shape[0] != n_nodes:
         raise ValueError(
@@ -132,6 +147,14 @@ def check_features(X, n_nodes):
             "features per node, in the order of the adjacency."
         )
     return (sp.csr_array(X) if sp.issparse(X) else X), names
+
+
+def _no_numbers(frame, column):
+    try:
+        np.asarray(frame[column]).astype(float)
+    except (TypeError, ValueError):
+        return True
+    return np.asarray(frame[column]).dtype.kind in "mM"
 
 
 def _check_finite(X, frame):
@@ -234,6 +257,13 @@ def check_features_match(estimator, graph, structural=False):
             "features, in the same order."
         )
     names, found = getattr(estimator, "feature_names_in_", None), graph.feature_names
+    if names is not None and found is None:
+        warnings.warn(
+            f"X does not have valid feature names, but {type(estimator).__name__} was fitted with "
+            "feature names: the columns are taken to be in the same order.",
+            UserWarning,
+            stacklevel=users_level(),
+        )
     if names is not None and found is not None and not np.array_equal(names, found):
         raise ValueError(
             "The feature names should match those that were passed during fit, got "

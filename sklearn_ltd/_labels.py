@@ -118,8 +118,11 @@ def select_labels(graph, y, labeled_mask, role):
 
 def align_labels(y, graph):
     """`y` as an array along the view; a dict or Series with node names is put in order."""
-    if hasattr(y, "index") and hasattr(y, "to_dict") and graph.has_node_names:
-        y = _series_by_name(y, graph)
+    if hasattr(y, "index") and hasattr(y, "to_dict") and y.ndim == 1:
+        if graph.has_node_names:
+            y = _series_by_name(y, graph)
+        else:
+            _warn_of_order(y.index.tolist(), graph.nodes.tolist())
     if isinstance(y, dict):
         y = _dict_by_name(y, graph)
     elif hasattr(y, "to_numpy"):
@@ -133,6 +136,17 @@ def align_labels(y, graph):
             "numbers of samples. Pass one label per node, or fit(graph[nodes], y_of_those_nodes)."
         )
     return y
+
+
+def _warn_of_order(index, nodes):
+    if index != nodes and len(index) == len(nodes) and set(index) == set(nodes):
+        warnings.warn(
+            f"the index of y, {index[:3]}..., is not read, as the nodes have no names: its labels "
+            "are taken to be in the order of the nodes. Pass y.to_dict() for labels by position, "
+            "y.to_numpy() if they are in order.",
+            UserWarning,
+            stacklevel=users_level(),
+        )
 
 
 def _series_by_name(y, graph):

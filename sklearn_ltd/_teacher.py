@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._backbones import BACKBONES, EdgeIndexModule
 from ._base import BaseNodeClassifier, graph_tensors
 from ._checks import users_level
+from ._labels import ROLES
 
 SMALLEST_PROBABILITY = 1e-9
 
@@ -45,17 +46,22 @@ def teach(teacher, graph, labels, classes, rng, device, checkpoint_dir=None):
     logits : ndarray of shape (n, n_classes), float32
         Up to a constant per node, which a softmax does not see.
     """
+    if hasattr(teacher, "fit") and not _is_fitted(teacher):
+        teacher = _fit(teacher, graph, labels, classes, rng, checkpoint_dir)
+        return teacher, _checked(_estimator_logits(teacher, graph, classes), graph, classes)
+    estimator = None
     if isinstance(teacher, torch.nn.Module):
         _warn_of_leak("a torch module, used as it is: it has to be trained")
-        return None, _checked(_module_logits(teacher, graph, len(classes), device), graph, classes)
-    if not hasattr(teacher, "fit"):
-        _warn_of_leak("an array of logits")
-        return None, _checked(teacher, graph, classes)
-    if _is_fitted(teacher):
+        logits = _module_logits(teacher, graph, len(classes), device)
+    elif hasattr(teacher, "fit"):
         _warn_of_leak(f"a fitted {type(teacher).__name__}")
+        estimator, logits = teacher, _estimator_logits(teacher, graph, classes)
     else:
-        teacher = _fit(teacher, graph, labels, classes, rng, checkpoint_dir)
-    return teacher, _checked(_estimator_logits(teacher, graph, classes), graph, classes)
+        _warn_of_leak("an array of logits")
+        logits = teacher
+    logits = _checked(logits, graph, classes)
+    _warn_if_worse_than_chance(logits, labels, classes)
+    return estimator, logits
 
 
 def _warn_of_leak(what):
@@ -67,6 +73,20 @@ def _warn_of_leak(what):
         UserWarning,
         stacklevel=users_level(),
     )
+
+
+def _warn_if_worse_than_chance(logits, labels, classes):
+    """Logits from elsewhere may have the classes in another order."""
+    nodes = labels.positions(*ROLES)
+    right = (logits[nodes].argmax(axis=1) == labels.codes[nodes]).mean()
+    if right < 0.5 / len(classes) and len(nodes) >= 10:
+        warnings.warn(
+            f"the teacher is right at {100 * right:.0f} % of the labelled nodes, which is worse "
+            "than chance. The columns of its logits have to stand for the sorted classes, "
+            f"{classes.tolist()[:5]}.",
+            UserWarning,
+            stacklevel=users_level(),
+        )
 
 
 def _is_fitted(estimator):
@@ -134,6 +154,14 @@ def _estimator_logits(teacher, graph, classes):
     for column, label in enumerate(classes.tolist()):
         if label in known:
             logits[:, column] = log_proba[:, known[label]]
+    unknown = [label for label in classes.tolist() if label not in known]
+    if unknown and len(unknown) < len(classes):
+        warnings.warn(
+            f"the teacher does not know the classes {unknown[:5]} and never predicts them. Fit it "
+            "on labels of all classes, or pass it unfitted.",
+            UserWarning,
+            stacklevel=users_level(),
+        )
     if not set(known) & set(classes.tolist()):
         raise ValueError(
             f"the teacher knows the classes {list(known)[:5]}, none of which is among the labels "
@@ -186,6 +214,12 @@ def check_teacher(teacher):
     ValueError, TypeError
         For an unknown backbone name, or an object without `fit`.
     """
+    if isinstance(teacher, type) and issubclass(teacher, torch.nn.Module):
+        raise TypeError(
+            f"teacher must be an instance, got the class {teacher.__name__}. To train one, pass "
+            f"GNNNodeClassifier({teacher.__name__}), whose arguments are n_features and n_classes; "
+            f"for a student of this kind, backbone={teacher.__name__}."
+        )
     if isinstance(teacher, type):
         raise TypeError(
             f"teacher must be an instance, got the class {teacher.__name__}. Pass "

@@ -194,9 +194,9 @@ def _structural_features(adjacency):
 
     The directions of ``D^-1/2 (A + I) D^-1/2`` are those in which connected nodes are alike
     (spectral embedding); they belong to this graph and mean nothing in another one.  One of them
-    only tells a connected component from the others, and isolated nodes are components, too: the
-    largest ones, half as many as there are directions, have a say.  The others, which are too many
-    to be told apart so, have random numbers in common; isolated nodes, zeros.
+    only tells a connected component from the others: the largest ones, half as many as there are
+    directions, have a say.  The nodes of each other one have random numbers in common, and isolated
+    nodes, of which nothing is known, zeros.
     """
     n_nodes = adjacency.shape[0]
     both = sp.csr_array(adjacency + adjacency.T + sp.eye_array(n_nodes))
@@ -205,13 +205,14 @@ def _structural_features(adjacency):
     _, component = connected_components(both, directed=False)
     sizes = np.bincount(component)
     largest = np.argsort(-sizes, kind="stable")[: _N_STRUCTURAL // 2]
-    nodes = np.flatnonzero(np.isin(component, largest))
-    normalised = sp.csr_array(scale @ both @ scale)
-    k = min(_N_STRUCTURAL, len(nodes))
-    directions, values, _ = randomized_svd(normalised[nodes][:, nodes], k, random_state=0)
     codes = np.random.RandomState(0).standard_normal((len(sizes), min(_N_STRUCTURAL, n_nodes)))
     codes[sizes == 1] = codes[largest] = 0
     features = np.column_stack([codes[component], np.log(degree)]).astype(np.float32)
-    # Unit variance on average, whatever the number of nodes.
-    features[nodes, :k] = directions * values * np.sqrt(len(nodes))
+    nodes = np.flatnonzero(np.isin(component, largest[sizes[largest] > 1]))
+    if len(nodes):
+        normalised = sp.csr_array(scale @ both @ scale)[nodes][:, nodes]
+        k = min(_N_STRUCTURAL, len(nodes))
+        directions, values, _ = randomized_svd(normalised, k, random_state=0)
+        # Unit variance on average, whatever the number of nodes.
+        features[nodes, :k] = directions * values * np.sqrt(len(nodes))
     return features

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
@@ -210,7 +210,25 @@ def test_dict_of_all_labels_on_a_view_reads_only_the_view(make, named, y, known)
 @both
 def test_series_on_a_graph_without_names_is_positional(make, graph, y):
     series = pd.Series(y, index=np.random.RandomState(0).permutation(80))
-    assert_same_fit(make().fit(graph, series), make().fit(graph, y), graph)
+    with pytest.warns(UserWarning, match=r"^the index of y, .* is not read.*y\.to_dict\(\)"):
+        clf = make().fit(graph, series)
+    assert_same_fit(clf, make().fit(graph, y), graph)
+
+
+@both
+@pytest.mark.parametrize("index", [np.arange(80), np.arange(80) + 1000], ids=["same", "others"])
+def test_an_index_that_says_nothing_else_is_not_mentioned(make, index, graph, y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        make().fit(graph, pd.Series(y, index=index))
+        make().fit(graph[20:], pd.Series(y, index=index)[20:])
+
+
+@both
+def test_labels_in_a_frame_of_one_column(make, named, y):
+    clf = make().fit(named, y)
+    with pytest.warns(DataConversionWarning):
+        assert_same_fit(make().fit(named, pd.DataFrame({"y": y})), clf, named)
 
 
 # Selections and roles
@@ -396,6 +414,8 @@ def test_feature_names_are_kept_and_compared(make, graph, y):
     assert clf.n_features_in_ == 12
     with pytest.raises(ValueError, match=r"feature names.*Reorder"):
         clf.predict(Graph(graph.adjacency, frame[columns[::-1]]))
+    with pytest.warns(UserWarning, match="X does not have valid feature names.*same order"):
+        clf.predict(graph)
     clf.fit(graph, y)
     assert not hasattr(clf, "feature_names_in_")
 
@@ -669,6 +689,15 @@ def pyg_gcn(n_features, n_classes):
     return GCN(n_features, 8, 2, n_classes)
 
 
+class WithSoftmax(torch.nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x, edge_index):
+        return self.module(x, edge_index).softmax(1)
+
+
 class Weighted(torch.nn.Module):
     """Sums over incoming edges, by their weights."""
 
@@ -708,6 +737,14 @@ def test_network_of_ones_own(make, backbone, width, graph, y):
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     assert clf.transform(graph).shape == (80, width)
     assert np.array_equal(clone(clf).fit(graph, y).predict_proba(graph), proba)
+
+
+def test_a_network_that_gives_probabilities_is_named(graph, y):
+    def with_softmax(n_features, n_classes):
+        return WithSoftmax(pyg_gcn(n_features, n_classes))
+
+    with pytest.warns(UserWarning, match="^the network gives probabilities.*its last softmax"):
+        gnn(backbone=with_softmax).fit(graph, y)
 
 
 def test_network_of_ones_own_for_other_features_says_what_it_got(graph, y):

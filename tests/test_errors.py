@@ -117,6 +117,12 @@ GRAPHS = [
         ValueError,
         r"square, got \(30, 40\): scikit-learn splits X by rows.*Graph\(adjacency, X\)",
     ),
+    (
+        "edges: edge_index",
+        lambda: Graph(np.zeros((2, 7), int)),
+        ValueError,
+        r"\(2, 7\), which look like PyG's edge_index.*from_pyg",
+    ),
     ("edges: none", lambda: Graph(np.zeros((0, 0))), ValueError, r"empty.*\(0, 0\).*at least 1"),
     ("edges: NaN", lambda: Graph(adjacency_with(np.nan)), ValueError, r"weights.*finite.*NaN.*0"),
     ("edges: inf", lambda: Graph(adjacency_with(np.inf)), ValueError, r"weights.*finite.*infinity"),
@@ -190,6 +196,12 @@ GRAPHS = [
     ),
     ("X: rows", lambda: Graph(A, X[:30]), ValueError, r"X has 30 rows.*40 nodes.*one row"),
     ("X: 1-D", lambda: Graph(A, X[:, 0]), ValueError, r"[Ee]xpected 2D array.*reshape"),
+    (
+        "X: columns of text and of dates",
+        lambda: Graph(A, FRAME.assign(city="Oslo", since=pd.Timestamp("2020-01-01"))),
+        ValueError,
+        r"the columns \['city', 'since'\] of X hold no numbers.*pd\.get_dummies",
+    ),
     ("X: strings", lambda: Graph(A, X.astype(str).astype(object) + "!"), ValueError, r"convert"),
     (
         "names: too few",
@@ -466,6 +478,12 @@ PARAMETERS = [
         r"backbone must.*\(n_features, n_classes\) -> torch\.nn\.Module.*NoneType",
     ),
     (
+        "backbone: instance",
+        lambda: fitted(gnn(Logits(torch.zeros(N, 3)))),
+        TypeError,
+        r"instance of Logits.*Pass its class",
+    ),
+    (
         "backbone: arguments",
         lambda: fitted(gnn(lambda n_features: None)),
         TypeError,
@@ -613,6 +631,12 @@ DISTILLATION = [
         lambda: fitted(ltd("gin")),
         ValueError,
         r"unknown teacher 'gin'.*'appnp'.*an estimator",
+    ),
+    (
+        "teacher: class of a module",
+        lambda: fitted(ltd(Logits)),
+        TypeError,
+        r"got the class Logits.*GNNNodeClassifier\(Logits\).*backbone=Logits",
     ),
     (
         "teacher: class",

@@ -53,6 +53,18 @@ def fit_quietly(clf, *args, **kwargs):
         return clf.fit(*args, **kwargs)
 
 
+def test_a_teacher_whose_classes_are_in_another_order_is_named(graph, y, role):
+    logits = 5 * np.eye(3)[(y + 1) % 3]
+    with pytest.warns(UserWarning, match=r"right at 0 % of the labelled.*\[0, 1, 2\]"):
+        ltd(logits).fit(graph, y, role=role)
+
+
+def test_a_teacher_that_lacks_a_class_is_named(graph, y, role):
+    teacher = FrozenEstimator(LogisticRegression().fit(graph.X[y > 0], y[y > 0]))
+    with pytest.warns(UserWarning, match=r"does not know the classes \[0\]"):
+        ltd(teacher).fit(graph, y, role=role)
+
+
 @pytest.fixture
 def role(tiny):
     return assign_roles(tiny.y, n_train=5, n_temperature=5, n_stop=3, random_state=0)
