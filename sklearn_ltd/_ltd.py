@@ -52,9 +52,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     The labels that `fit` may read are split into three roles: "train" (hard labels of the
     student), "temperature" (they judge the temperatures) and "stop" (early stopping).  Where
-    no `role` is given they are drawn by class; every class keeps at least one "train" label,
-    and what a small class cannot give is taken from the next one, which works from two labels
-    per class up.
+    no `role` is given they are drawn by class; every class keeps at least one "train" label, and
+    a role for which a small class has none to give gets one more of the next class.  That works
+    from two labels per class up.
 
     Parameters
     ----------
