@@ -2,7 +2,6 @@
 
 import sys
 import warnings
-from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -133,7 +132,7 @@ def check_features(X, n_nodes):
             ensure_min_samples=0,
         )
     except (TypeError, ValueError) as error:
-        others = [] if columns is None else list(filter(partial(_no_numbers, frame), columns))
+        others = [] if columns is None else [c for c in columns if not _holds_numbers(frame[c])]
         if not others:
             raise
         raise ValueError(
@@ -149,12 +148,13 @@ def check_features(X, n_nodes):
     return (sp.csr_array(X) if sp.issparse(X) else X), names
 
 
-def _no_numbers(frame, column):
+def _holds_numbers(column):
+    values = np.asarray(column)
     try:
-        np.asarray(frame[column]).astype(float)
+        values.astype(float)
     except (TypeError, ValueError):
-        return True
-    return np.asarray(frame[column]).dtype.kind in "mM"
+        return False
+    return values.dtype.kind not in "mM"
 
 
 def _check_finite(X, frame):
@@ -163,13 +163,13 @@ def _check_finite(X, frame):
         assert_all_finite(X, input_name="X")
     except ValueError as error:
         row, column = _first_not_finite(X)
-        named = hasattr(frame, "columns")
-        if named:
+        in_pandas = hasattr(frame, "loc")
+        if in_pandas:
             row, column = frame.index[row], frame.columns[column]
         what = str(error).splitlines()[0]
         advice = ""
         if "NaN" in what:
-            fill = "X.fillna(X.mean())" if named else "SimpleImputer().fit_transform(X)"
+            fill = "X.fillna(X.mean())" if in_pandas else "SimpleImputer().fit_transform(X)"
             advice = f" Fill in what is missing, for example by {fill}."
         raise ValueError(f"{what} First in row {row}, column {column}.{advice}") from None
 

@@ -205,9 +205,10 @@ def _structural_features(adjacency):
     _, component = connected_components(both, directed=False)
     sizes = np.bincount(component)
     largest = np.argsort(-sizes, kind="stable")[: _N_STRUCTURAL // 2]
-    codes = np.random.RandomState(0).standard_normal((len(sizes), min(_N_STRUCTURAL, n_nodes)))
+    shape = len(sizes), min(_N_STRUCTURAL, n_nodes)
+    codes = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     codes[sizes == 1] = codes[largest] = 0
-    features = np.column_stack([codes[component], np.log(degree)]).astype(np.float32)
+    features = np.column_stack([codes[component], np.log(degree).astype(np.float32)])
     nodes = np.flatnonzero(np.isin(component, largest[sizes[largest] > 1]))
     if len(nodes):
         normalised = sp.csr_array(scale @ both @ scale)[nodes][:, nodes]
