@@ -21,10 +21,10 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
     """Apply a scikit-learn transformer to the node features; the edges stay.
 
     The transformer is fitted on the features of the selected nodes (of the labelled ones, if it
-    needs labels) and applied to those of all nodes.  What it returns is kept as it is: sparse
-    features stay sparse where it keeps them so.  Features that came as a DataFrame are given to
-    it as one, so that a `ColumnTransformer` can choose columns by name, and those that come out
-    have its names.
+    needs labels) and applied to those of all nodes.  Its output is kept as it is: sparse
+    features stay sparse if it keeps them so.  Features that came as a DataFrame are passed to it
+    as one, so that a `ColumnTransformer` can choose columns by name; the output has the names
+    that the transformer gives.
 
     Parameters
     ----------

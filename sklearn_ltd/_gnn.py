@@ -50,36 +50,36 @@ class GNNNodeClassifier(BaseNodeClassifier):
     dropout : float, default=0.5
         Dropout rate; where it acts is the backbone's.  Not used by a callable backbone.
     learning_rate : float, default=0.02
-        Size of a step relative to that of each weight matrix, or other parameter, at the start.
+        Step size relative to the initial size of each weight matrix or other parameter.
         The optimizer is Adam with one second moment per matrix, so that a rare word's weights move
         less than those of a frequent one.  Steps are three times as large where a built-in network
         has only one layer of weights, as "sgc" always has.
     weight_decay : float, default=0.02
-        L2 penalty.  For the weights that multiply the features of a built-in network it is that of
-        features in their own unit and averaged over neighbours, as the network does (GAT: as GCN
-        does): where these shrink, weights have to be larger for the same effect, and cost as much.
+        L2 penalty.  For the weights that multiply the features of a built-in network it is scaled
+        by the unit of the features and by how far averaging over neighbours shrinks them (GAT: as
+        for GCN), so that the larger weights needed for the same effect cost no more.
     max_iter : int, default=300
         Epochs at most.  Where `best_iter_` is close to it, more may help.
     n_iter_no_change : int, default=50
-        Stop after so many epochs without a better one on the stop nodes.
+        Stop after this many epochs without a lower loss on the stop nodes.
     validation_fraction : float, default=0.2
         Fraction of the labels that stop the training, drawn by class where no `role` is
         given.  Every class keeps at least one label to train on.  0 runs all epochs.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, as in scikit-learn; the epoch is chosen without.
     batch_size : int, default=None
-        Train on mini-batches of so many labelled nodes with sampled neighbours, and predict
-        chunk by chunk, so that a graph which is too large for the memory, or lies on disk
-        (`Graph.open`), can be learned from; an epoch sees every label once.
-        Not for "appnp" and networks of your own.  None: every epoch is one step on the whole
+        Train on mini-batches of this many labelled nodes with sampled neighbours, and predict
+        chunk by chunk, for a graph that is too large for memory or stays on disk (`Graph.open`).
+        An epoch sees every training label once.
+        Not for "appnp" or networks of your own.  None: every epoch is one step on the whole
         graph.  In a torch process group its processes share each mini-batch.
     n_neighbors : int, default=10
         Incoming edges sampled per node and layer, with `batch_size`.
     checkpoint_dir : str or path, default=None
-        A folder of this fit's own, where it is saved about twice a minute.  The same fit, called
-        again after it was interrupted, goes on from there and ends with the same numbers; once
-        finished it gives the model without training.  An interruption then raises.  Needs a
-        `random_state`.
+        A folder for this fit alone, where it is saved at most twice a minute.  The same fit, called
+        again after an interruption, resumes and ends with the same numbers (on a CPU); once
+        finished, it gives the model without training.  An interruption raises an error instead
+        of keeping the best epoch.  Needs a `random_state`.
     device : str, default="auto"
         "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     random_state : int, RandomState instance or None, default=None

@@ -36,11 +36,11 @@ class Graph:
         negative, 0 for no edge.  An undirected graph has a symmetric adjacency.
         Duplicate entries are added up.
     X : array-like, scipy sparse matrix or DataFrame of shape (n, n_features), default=None
-        Node features, dense or sparse; sparse ones are never made dense.  The rows of a
-        DataFrame whose index holds the `node_names` are put in their order.  Without features
-        the estimators use structural features: the leading 64 singular directions of the
-        normalised adjacency (in many connected components: of the 32 largest) and the logarithm of
-        the degree.
+        Node features, dense or sparse; sparse ones are made dense only for a network of your own.
+        The rows of a DataFrame whose index holds the `node_names` are put in that order.
+        Without features the estimators use structural ones: the leading 64 singular directions of
+        the normalised adjacency (with many connected components only the 32 largest have them) and
+        the logarithm of the degree.
     node_names : sequence of n hashables, default=None
         The user's names of the nodes; their positions if not given.
 

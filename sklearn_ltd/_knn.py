@@ -29,11 +29,11 @@ def _thread_pools():
 class KNNGraph(TransformerMixin, BaseEstimator):
     """Turn a feature matrix into a `Graph` that links each sample to its nearest ones.
 
-    On the training samples the graph is undirected.  New samples are added as nodes that
-    receive edges from training samples only, so that the prediction for a sample does not
-    depend on the others it comes with, and selected: ``transform`` returns a view of them.
-    A row that equals a training sample is that sample, not a new one.  Where several samples are
-    equally near, small searches, which one thread does, give the same graph on every machine.
+    Among the training samples the graph is undirected.  ``transform`` adds new samples as nodes
+    and returns a view of them.  They receive edges from training samples only, so that the
+    prediction for a sample does not depend on the others it comes with.  A row that equals a
+    training sample is that sample, not a new one.  Small searches run on one thread, so that
+    equally near samples give the same graph on every machine.
 
     Parameters
     ----------

@@ -52,9 +52,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
     The labels that `fit` may read are split into three roles: "train" (hard labels of the
     student), "temperature" (they judge the temperatures) and "stop" (early stopping).  Where
-    no `role` is given they are drawn by class; every class keeps at least one "train" label, and
-    a role for which a small class has none to give gets one more of the next class.  That works
-    from two labels per class up.
+    no `role` is given they are drawn by class: every class keeps at least one "train" label, and
+    what a small class cannot give to another role is taken from the next class.  Two labels per
+    class are enough.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
     max_iter : int, default=300
         Epochs of the student at most.  Where `best_iter_` is close to it, more may help.
     n_iter_no_change : int, default=50
-        Stop after so many epochs without a better one on the "stop" nodes.
+        Stop after this many epochs without a lower loss on the "stop" nodes.
     warmup_iter : int, default=20
         Epochs before the temperatures begin to learn; the best epoch is a later one.
     label_weight : float, default=1.0
@@ -106,8 +106,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Step size of the temperature network (beta), relative like that of the student.  0 freezes
         it at its random start; larger steps than the default have not paid (research log).
     temperature_interval : int, default=5
-        Every so many epochs the temperatures are set anew and learn; in between the student goes on
-        with those that are there, at about the cost of a fixed temperature.  The paper's is 1.
+        The temperatures are set anew and learn once in this many epochs; in between the student
+        keeps them, at about the cost of a fixed temperature.  The paper's is 1.
     temperature_features : tuple of {"logits", "norm", "entropy"}
         Inputs of the temperature network: the student's logits, their norm, the entropy of
         the teacher's mean prediction over the neighbours.
@@ -122,14 +122,14 @@ class LTDNodeClassifier(BaseNodeClassifier):
         of the best epoch and for as many steps as it took; callbacks and `history_` are not
         told of these.
     adapt_teacher : bool, default=True
-        Calibrate the teacher on the "stop" labels, along with a logistic regression on the node
-        features, whose opinion it heeds as far as that helps; estimate how frequent each class is
-        in the graph, which labels drawn class by class do not show, correct its probabilities for
-        that and weight the labels alike; and let each node count by how likely the teacher is to
-        be right there.  The teacher is taken to have learned from the "train" and "temperature"
-        labels: set it to False for one that has seen the "stop" labels, has learned from labels
-        with other frequencies, or with a `class_weight` of its own.  With `class_weight`, which
-        then says what a class counts, the frequencies are left alone.
+        Calibrate the teacher on the "stop" labels, and combine it with a logistic regression on
+        the node features as far as that helps; correct its probabilities, and weight the labels,
+        for the estimated class frequencies of the graph, which labels drawn class by class do not
+        show; and let each node count by how likely the teacher is to be right there.  The teacher
+        is assumed to have learned from the "train" and "temperature" labels: pass False if it has
+        seen the "stop" labels, or learned from labels with other frequencies or with a
+        `class_weight` of its own.  If `class_weight` is given here, it says what a class counts,
+        and the frequencies are left alone.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the losses that are trained on, as in scikit-learn; the epoch is
         chosen without.
@@ -140,10 +140,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
     n_neighbors : int, default=10
         Incoming edges sampled per node and layer, with `batch_size`.
     checkpoint_dir : str or path, default=None
-        A folder of this fit's own, where it is saved about twice a minute.  The same fit, called
-        again after it was interrupted, goes on from there and ends with the same numbers; once
-        finished it gives the model without training.  An interruption then raises.  Needs a
-        `random_state`.
+        A folder for this fit alone, where it is saved at most twice a minute.  The same fit, called
+        again after an interruption, resumes and ends with the same numbers (on a CPU); once
+        finished, it gives the model without training.  An interruption raises an error instead
+        of keeping the best epoch.  Needs a `random_state`.
     device : str, default="auto"
         "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     random_state : int, RandomState instance or None, default=None
@@ -338,7 +338,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Warns
         -----
         UserWarning
-            If the teacher is already fitted and may have seen labels of other nodes.
+            If the teacher is already fitted and may have seen labels that you score.
         """
         self._check_parameters()
         fractions = {"stop": self.validation_fraction}
