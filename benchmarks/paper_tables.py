@@ -214,6 +214,13 @@ def stability(rows):
     return "\n".join(lines)
 
 
+def cost(rows):
+    """A line: what LTD and its teacher take together, in fits of the teacher."""
+    seconds = rows.pivot(index=FIELDS[:3], columns="method", values="seconds")
+    fits = 1 + (seconds["LTD"] / seconds["teacher"]).groupby(level=FIELDS[:2]).median()
+    return f"A fit of LTD takes as long as {fits.min():.1f} to {fits.max():.1f} of its teacher."
+
+
 def _mean_and_std(scores):
     return "" if scores.isna().any() else f"{scores.mean():.2f} ± {scores.std():.2f}"
 
@@ -269,7 +276,8 @@ def main():
     rows = rows[asked & rows.split.isin(args.splits)]
     if "LTD" in set(rows.method):
         print(summary(rows), "\n")
-        print(stability(rows))
+        print(stability(rows), "\n")
+        print(cost(rows))
 
 
 if __name__ == "__main__":
