@@ -374,6 +374,8 @@ class EdgeIndexModule(_Backbone):
         weights = {"edge_weight": graph.edges.edge_weight} if self.takes_weights else {}
         try:
             logits = self.module(graph.dense_x, graph.edges.edge_index, **weights)
+        except torch.cuda.OutOfMemoryError:
+            raise
         except (RuntimeError, TypeError) as error:
             error.add_note(
                 f"{type(self.module).__name__} was called as module(x, edge_index) with x of "
