@@ -14,7 +14,7 @@ from torch import nn
 from torch.func import functional_call
 
 from ._sparse import SparseMatrix
-from ._torch import dropout, relu_dropout
+from ._torch import dropout, relu_dropout, store_by_columns
 
 
 def _dropout(x, p, training):
@@ -36,6 +36,7 @@ class _Linear(nn.Linear):
 
     def reset_parameters(self):
         nn.init.xavier_uniform_(self.weight)
+        store_by_columns(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
