@@ -27,11 +27,12 @@ from ._checks import (
     check_features_match,
     remember_features,
     users_level,
+    warn_of_light_edges,
     warn_of_unequal_scales,
 )
 from ._distributed import n_ranks, rank
 from ._graph import as_graph
-from ._labels import ROLES, align_labels, is_unlabeled, read_labels
+from ._labels import ROLES, align_labels, is_unknown, read_labels
 from ._sampling import LargeGraph, SampledStep, stages_of
 from ._tensors import EdgeTensors, GraphTensors, shrinkage
 from ._torch import (
@@ -183,7 +184,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         graph = as_graph(graph)
         y = align_labels(y, graph)
-        unknown = is_unlabeled(y) & ~np.isin(y, self.classes_)
+        unknown = is_unknown(y, self.classes_)
         if unknown.any():
             raise ValueError(
                 f"{unknown.sum()} of {len(y)} nodes are unlabelled and can't be scored. Select "
@@ -233,7 +234,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         graph = self._check_graph(as_graph(graph))
         device = prediction_device(self.device)
         module = self._fitted_module(device)
-        with torch.no_grad(), few_threads(graph.size), memory_advice():
+        # What is kept of the graph is of use in training, too.
+        with torch.inference_mode(False), torch.no_grad(), few_threads(graph.size), memory_advice():
             if self.batch_size is not None:
                 rows = LargeGraph(graph, device).run(stages_of(module, hidden), graph.nodes)
                 return rows.astype(np.float64)
@@ -334,6 +336,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         labels, self.classes_ = read_labels(graph, y, labeled_mask, role, fractions, rng)
         remember_features(self, graph)
         warn_of_unequal_scales(graph)
+        warn_of_light_edges(graph)
         whole = graph._whole
         self.structure_ = None if whole.has_features else whole.fingerprint
         for stale in ("_module", "state_"):  # a fit that fails leaves no model of the last one

@@ -8,6 +8,20 @@ import scipy.sparse as sp
 from sklearn.utils.validation import assert_all_finite, check_array
 
 _NO_CHANCE = 16
+_N_WEIGHTS = 100_000  # looked at
+
+
+def names_of(adjacency):
+    """The index of an adjacency that came as a DataFrame, None if it is 0, 1, 2, ..."""
+    if not hasattr(adjacency, "loc"):
+        return None
+    names, columns = adjacency.index.tolist(), adjacency.columns.tolist()
+    if names != columns:
+        raise ValueError(
+            f"the index and the columns of the adjacency must be the same, got {names[:3]}... and "
+            f"{columns[:3]}... Pass adjacency.loc[names, names], or adjacency.to_numpy()."
+        )
+    return None if names == list(range(len(names))) else names
 
 
 def check_adjacency(adjacency):
@@ -120,8 +134,12 @@ def check_features(X, n_nodes):
     frame, columns = X, getattr(X, "columns", None)
     named = columns is not None and len(columns) and all(isinstance(c, str) for c in columns)
     names = np.asarray(columns, dtype=object) if named else None
-    if sp.issparse(X) and X.format != "csr":
+    _check_no_dates(frame)
+    if sp.issparse(X):
         X = sp.csr_array(X)
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
     try:
         X = check_array(
             X,
@@ -132,13 +150,10 @@ def check_features(X, n_nodes):
             ensure_min_samples=0,
         )
     except (TypeError, ValueError) as error:
-        others = [] if columns is None else [c for c in columns if not _holds_numbers(frame[c])]
-        if not others:
+        message = _no_numbers(frame, error)
+        if not message:
             raise
-        raise ValueError(
-            f"the columns {others[:5]} of X hold no numbers ({error}). Encode them first: "
-            "pd.get_dummies(X), for example, keeps the index."
-        ) from error
+        raise ValueError(message) from error
     _check_finite(X, frame)
     if X.shape[0] != n_nodes:
         raise ValueError(
@@ -146,6 +161,21 @@ def check_features(X, n_nodes):
             "features per node, in the order of the adjacency."
         )
     return (sp.csr_array(X) if sp.issparse(X) else X), names
+
+
+def _check_no_dates(frame):
+    """They would count in nanoseconds."""
+    if any(getattr(dtype, "kind", "O") in "mM" for dtype in getattr(frame, "dtypes", [])):
+        raise ValueError(_no_numbers(frame, "dates or durations"))
+
+
+def _no_numbers(frame, why):
+    """What is wrong with columns of a DataFrame; nothing if they hold numbers."""
+    columns = [c for c in getattr(frame, "columns", []) if not _holds_numbers(frame[c])]
+    return columns and (
+        f"the columns {columns[:5]} of X hold no numbers ({why}). Encode them first: "
+        "pd.get_dummies(X), for example, keeps the index."
+    )
 
 
 def _holds_numbers(column):
@@ -268,6 +298,23 @@ def check_features_match(estimator, graph, structural=False):
         raise ValueError(
             "The feature names should match those that were passed during fit, got "
             f"{list(found[:5])} for {list(names[:5])}. Reorder the columns."
+        )
+
+
+def warn_of_light_edges(graph):
+    """Most networks add self-loops of weight 1, beside which such edges hardly count."""
+    whole = graph._whole
+    if not whole.n_edges:
+        return
+    mean = float(whole.edge_arrays[-1][:_N_WEIGHTS].mean(dtype=np.float64))
+    weight = mean * whole.n_edges / whole.n_nodes
+    if weight < 0.1:
+        warnings.warn(
+            f"the edges of a node weigh {weight:.2g} together on average, and its self-loop, which "
+            "most networks add, 1: neighbours hardly count. Scale the weights, for example by "
+            "adjacency / adjacency.data.mean().",
+            UserWarning,
+            stacklevel=users_level(),
         )
 
 

@@ -1,6 +1,7 @@
 """From networkx and PyG to the arguments of `Graph`; what to say of anything else."""
 
 import sys
+from collections.abc import Hashable
 
 import numpy as np
 import scipy.sparse as sp
@@ -63,7 +64,8 @@ def _on_any_edge(G, attribute):
 
 def is_matrix(X):
     """Whether these are features, not names of attributes."""
-    return getattr(X, "ndim", None) == 2
+    nested = isinstance(X, list) and not all(isinstance(name, Hashable) for name in X)
+    return nested or getattr(X, "ndim", None) == 2
 
 
 def _node_attribute(G, X):

@@ -104,13 +104,13 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
             )
         graph = _with_features(as_graph(graph))
         remember_features(self, graph)
-        if _needs_labels(self.transformer):
+        if y is not None and _needs_labels(self.transformer):
             graph, y, _ = select_labels(graph, y, labeled_mask, role)
             known = ~is_unlabeled(y)
             graph, y = graph[known], y[known]
         else:
             y = None
-        table = _table(graph)
+        table = feature_table(graph)
         rows = table.iloc[graph.nodes] if hasattr(table, "iloc") else table[graph.nodes]
         self.transformer_ = clone(self.transformer).fit(rows, y)
         return self
@@ -134,8 +134,10 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         graph = _with_features(as_graph(graph))
         check_features_match(self, graph)
-        X = self.transformer_.transform(_table(graph))
-        return graph.with_features(X, _names_out(self.transformer_, graph.feature_names))
+        table = feature_table(graph)
+        # It may change its input in place.
+        X = self.transformer_.transform(table.copy() if table is graph.X else table)
+        return graph._replace_features(X, _names_out(self.transformer_, graph.feature_names))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -144,15 +146,16 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _table(graph):
+def feature_table(graph):
     """The features, as a DataFrame where dense ones have names and pandas is installed."""
-    if graph.feature_names is None or sp.issparse(graph.X):
-        return graph.X
+    X = graph.features
+    if graph.feature_names is None or sp.issparse(X):
+        return X
     try:
         import pandas as pd
     except ImportError:
-        return graph.X
-    return pd.DataFrame(graph.X, columns=graph.feature_names, copy=True)
+        return X
+    return pd.DataFrame(X, columns=graph.feature_names, copy=True)
 
 
 def _names_out(transformer, names):

@@ -15,8 +15,10 @@ from ._checks import (
     check_features,
     check_index,
     check_names,
+    names_of,
     rows_by_name,
 )
+from ._labels import align_series, is_mask
 from ._storage import open_folder, save_folder
 from ._typing import GraphLike, Matrix
 from ._whole import Whole
@@ -77,6 +79,8 @@ class Graph:
     def __init__(
         self, adjacency: Matrix, X: Matrix = None, *, node_names: Iterable[Any] | None = None
     ) -> None:
+        if node_names is None:
+            node_names = names_of(adjacency)
         adjacency = check_adjacency(adjacency)
         n_nodes = adjacency.shape[0]
         names = None if node_names is None else check_names(node_names, n_nodes)
@@ -280,6 +284,8 @@ class Graph:
                     "Select or change features with NodeFeatures(transformer)."
                 )
             index = index[0]
+        if is_mask(index):
+            index = align_series(index, self, "mask", missing=False)
         view = object.__new__(type(self))
         view._whole = self._whole
         view.nodes = np.ascontiguousarray(
@@ -358,14 +364,19 @@ class Graph:
 
         Parameters
         ----------
-        X : array-like or scipy sparse matrix of shape (n, k)
-            A row for every node of the whole graph.
+        X : array-like, DataFrame or scipy sparse matrix of shape (n, k)
+            A row for every node of the whole graph; a DataFrame is put in their order by its index
+            as by `Graph`.
         feature_names : sequence of str, default=None
 
         Returns
         -------
         Graph
         """
+        return self._replace_features(rows_by_name(X, self._whole.node_names), feature_names)
+
+    def _replace_features(self, X, feature_names=None):
+        """`with_features` of rows that are in the order of the nodes, whatever their index."""
         X, names = check_features(X, self.n_nodes)
         other = self[:]
         if feature_names is not None:

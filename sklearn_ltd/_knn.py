@@ -146,6 +146,8 @@ class KNNGraph(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        if sp.issparse(X) != sp.issparse(self.graph_.X):
+            X = X.toarray() if sp.issparse(X) else sp.csr_array(X)
         nodes = self._training_nodes(X)
         new = X[nodes < 0]
         n_train, n_new = self.graph_.n_nodes, new.shape[0]
@@ -181,7 +183,7 @@ class KNNGraph(TransformerMixin, BaseEstimator):
 
     def _graph(self, adjacency, X):
         names = getattr(self, "feature_names_in_", None)
-        return Graph(adjacency).with_features(X, names)
+        return Graph(adjacency)._replace_features(X, names)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -197,4 +199,5 @@ def _row_bytes(X):
     X.sum_duplicates()
     X.eliminate_zeros()
     ends = zip(X.indptr[:-1], X.indptr[1:])
-    return [X.indices[i:j].tobytes() + X.data[i:j].tobytes() for i, j in ends]
+    indices = X.indices.astype(np.int64)
+    return [indices[i:j].tobytes() + X.data[i:j].tobytes() for i, j in ends]

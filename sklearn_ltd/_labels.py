@@ -107,7 +107,12 @@ def read_labels(graph, y, labeled_mask, role, fractions, rng):
 
 def select_labels(graph, y, labeled_mask, role):
     """The view, labels and roles that are left by `labeled_mask` and `role`, checked."""
+    others = {"labeled_mask": labeled_mask, "role": role}
+    _check_same_order(y, others, graph)
     y = align_labels(y, graph)
+    if is_mask(labeled_mask):
+        labeled_mask = align_series(labeled_mask, graph, "labeled_mask", missing=False)
+    role = align_series(role, graph, "role")
     if not len(graph):
         raise ValueError(
             "the selection has 0 nodes, expected at least 2 labelled ones. Pass graph[nodes] "
@@ -117,19 +122,21 @@ def select_labels(graph, y, labeled_mask, role):
 
 
 def align_labels(y, graph):
-    """`y` as an array along the view; a dict or Series with node names is put in order."""
-    if hasattr(y, "index") and hasattr(y, "to_dict") and y.ndim == 1:
-        if graph.has_node_names:
-            y = _series_by_name(y, graph)
-        else:
-            _warn_of_order(y.index.tolist(), graph.nodes.tolist())
+    """`y` as an array along the view; a dict or Series with node names is put in order.
+
+    What is missing in an array of objects is None.
+    """
+    y = align_series(y, graph, "y")
     if isinstance(y, dict):
-        y = _dict_by_name(y, graph)
+        y = _dict_by_name(y, graph, "y")
     elif hasattr(y, "to_numpy"):
         y = y.to_numpy()
     else:
         y = as_labels(y)
     y = column_or_1d(y, warn=True)
+    if y.dtype == object:
+        y = y.copy()
+        y[[_is_missing(value) for value in y.tolist()]] = None
     if len(y) != len(graph):
         raise ValueError(
             f"y has {len(y)} labels, but the graph has {len(graph)} selected nodes: inconsistent "
@@ -138,57 +145,116 @@ def align_labels(y, graph):
     return y
 
 
-def _warn_of_order(index, nodes):
-    if index != nodes and len(index) == len(nodes) and set(index) == set(nodes):
+def align_series(values, graph, what, missing=None):
+    """A Series whose index holds node names, as an array along the view; else what came.
+
+    Parameters
+    ----------
+    values : Series or anything
+    graph : Graph
+    what : str
+        What an error calls it.
+    missing : object
+        Stands at the nodes that the index lacks.
+    """
+    if not _is_series(values):
+        return values
+    index = values.index.tolist()
+    if not graph.has_node_names:
+        _warn_of_order(index, graph.nodes.tolist(), what)
+        return values
+    if not _holds_names(index, graph, what):
+        return values
+    return _dict_by_name(values.to_dict(), graph, what, missing)
+
+
+def _is_series(values):
+    return hasattr(values, "index") and hasattr(values, "to_dict") and values.ndim == 1
+
+
+def is_mask(values):
+    """Whether these are booleans, not positions."""
+    if values is None:
+        return False
+    return str(getattr(values, "dtype", np.asarray(values).dtype)) in ("bool", "boolean")
+
+
+def _check_same_order(y, others, graph):
+    """What has no index can't follow labels that are put in another order by theirs."""
+    if not (_is_series(y) and graph.has_node_names):
+        return
+    index = y.index.tolist()
+    names = graph.node_names.tolist()
+    if index == names or len(index) != len(names) or set(index) != set(names):
+        return
+    for what, values in others.items():
+        positional = what == "labeled_mask" and not is_mask(values)
+        if values is not None and not positional and not _is_series(values):
+            raise ValueError(
+                f"y is put in the order of the nodes by its index, but {what} has none: is it in "
+                "the order of y or of the nodes? Pass a Series with the index of y, or "
+                "y.loc[graph.node_names]."
+            )
+
+
+def _warn_of_order(index, nodes, what):
+    moved = index != nodes and len(index) == len(nodes) and set(index) == set(nodes)
+    if moved or not all(isinstance(value, int) for value in index):
         warnings.warn(
-            f"the index of y, {index[:3]}..., is not read, as the nodes have no names: its labels "
-            "are taken to be in the order of the nodes. Pass y.to_dict() for labels by position, "
-            "y.to_numpy() if they are in order.",
+            f"the index of {what}, {index[:3]}..., is not read, as the nodes have no names: its "
+            f"values are taken to be in the order of the nodes. Pass {what}.to_numpy() if they "
+            "are, else Graph(adjacency, X, node_names=...); labels by position as y.to_dict().",
             UserWarning,
             stacklevel=users_level(),
         )
 
 
-def _series_by_name(y, graph):
-    """A dict where the index holds node names; the Series itself where it holds none.
+def _holds_names(index, graph, what):
+    """Whether the index of a Series holds node names, and not the order of its values.
 
     Integers may be names or positions: a Series as long as the view whose index is not that
     of the view's nodes would be read wrongly one way or the other.
     """
-    index = y.index.tolist()
     names = set(graph.whole.node_names.tolist())
     known = [name in names for name in index]
     if not any(known):
-        return y
+        if all(isinstance(value, int) for value in index) and not names & set(map(str, index)):
+            return False
+        raise ValueError(
+            f"the index of {what}, {index[:3]}..., holds no names of nodes, which are "
+            f"{graph.node_names[:3].tolist()}... Index it by graph.node_names, or pass "
+            f"{what}.to_numpy() in node order."
+        )
     if len(set(index)) < len(index):
-        raise ValueError("the index of y has repeated node names. Give one label per node.")
-    positional = len(y) == len(graph) and set(index) != set(graph.node_names.tolist())
+        raise ValueError(f"the index of {what} has repeated node names. Give one value per node.")
+    positional = len(index) == len(graph) and set(index) != set(graph.node_names.tolist())
     if positional or not all(known):
         raise ValueError(
-            f"the index of y is ambiguous: {sum(known)} node names and {len(known) - sum(known)} "
-            f"other values, which are not the names of the {len(graph)} selected nodes. Index it "
-            "by graph.node_names, or pass y.to_numpy() in node order."
+            f"the index of {what} is ambiguous: {sum(known)} node names and "
+            f"{len(known) - sum(known)} other values, which are not the names of the {len(graph)} "
+            f"selected nodes. Index it by graph.node_names, or pass {what}.to_numpy() in node "
+            "order."
         )
-    if len(y) == len(graph) and index == list(range(len(y))) != graph.node_names.tolist():
+    if len(index) == len(graph) and index == list(range(len(index))) != graph.node_names.tolist():
         raise ValueError(
-            "the index of y is ambiguous: 0, 1, 2, ... may be names of nodes or their order in the "
-            f"graph, which begins with {graph.node_names[:3].tolist()}. Pass y.to_dict() for "
-            "names, y.to_numpy() for the order."
+            f"the index of {what} is ambiguous: 0, 1, 2, ... may be names of nodes or their order "
+            f"in the graph, which begins with {graph.node_names[:3].tolist()}. Pass "
+            f"{what}.to_dict() for names, {what}.to_numpy() for the order."
         )
-    return y.to_dict()
+    return True
 
 
-def _dict_by_name(y, graph):
+def _dict_by_name(values, graph, what, missing=None):
     names = graph.node_names.tolist()
-    strangers = set(y) - set(graph.whole.node_names.tolist())
+    strangers = set(values) - set(graph.whole.node_names.tolist())
     if strangers:
         raise ValueError(
-            f"y has labels for {len(strangers)} names that are no nodes, e.g. "
+            f"{what} has values for {len(strangers)} names that are no nodes, e.g. "
             f"{next(iter(strangers))!r}. Key it by node name, see graph.node_names."
         )
-    values = np.empty(len(names), dtype=object)
-    values[:] = [y.get(name) for name in names]
-    return values
+    array = np.empty(len(names), dtype=object)
+    array[:] = [values.get(name, missing) for name in names]
+    return array if missing is None else array.astype(type(missing))
 
 
 def _check_role(role, n):
@@ -200,7 +266,7 @@ def _check_role(role, n):
         raise ValueError(
             f"role must have one entry per selected node, got shape {role.shape} for {n} nodes."
         )
-    roles = np.array(["" if r is None else str(r) for r in role.tolist()], dtype=object)
+    roles = np.array(["" if _is_missing(r) else str(r) for r in role.tolist()], dtype=object)
     unknown = set(roles) - {"", *ROLES}
     if unknown:
         raise ValueError(
@@ -258,7 +324,7 @@ def _check_labels(y):
             "labeled_mask or role. Pass the known labels."
         )
     known = y[labeled]
-    kinds = {type(v).__name__ for v in known.tolist()}
+    kinds = {"str" if isinstance(v, str) else type(v).__name__ for v in known.tolist()}
     if "str" in kinds and len(kinds) > 1:
         raise TypeError(
             f"labels must be of one type, got {' and '.join(sorted(kinds))}. Convert them, and "
@@ -310,7 +376,9 @@ def is_unlabeled(y):
     Where the values are exactly {-1, 1}, both are classes (the usual binary coding).
     """
     y = np.asarray(y)
-    if y.dtype.kind in "OUS":
+    if y.dtype.kind in "mM":
+        return np.isnat(y)
+    if y.dtype.kind in "OUST":
         missing = np.array([_is_missing(v) for v in y.tolist()], dtype=bool)
         numeric = [isinstance(v, (int, float, np.number)) for v in y[~missing].tolist()]
         if not (numeric and all(numeric)):
@@ -323,8 +391,20 @@ def is_unlabeled(y):
     return missing if values == {-1, 1} else missing | negative
 
 
+def is_unknown(y, classes):
+    """Mask of the entries that mean "no label" to a classifier with these classes."""
+    missing = is_unlabeled(y)
+    if y.dtype.kind in "iuf":  # -1 and 1 alone are both classes only where these are the classes
+        missing = missing | (y == -1)
+    return missing & ~np.isin(y, classes)
+
+
 def as_labels(y):
-    """An array of labels; a list of strings with NaN keeps the NaN."""
+    """An array of labels; a list of strings with NaN keeps the NaN, what is masked is None."""
+    if np.ma.isMaskedArray(y):
+        labels = np.array(y.data, dtype=object)
+        labels[np.ma.getmaskarray(y)] = None
+        return labels
     array = np.asarray(y)
     if array.dtype.kind in "US" and not hasattr(y, "dtype"):
         return np.asarray(y, dtype=object)

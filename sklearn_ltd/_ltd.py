@@ -552,7 +552,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
                 f"temperature must be at least {SMALLEST_TEMPERATURE} in absolute value, as logits "
                 f"are divided by it, got {self.temperature}. Try 1.0."
             )
-        if self.temperature_fraction + self.validation_fraction >= 1:
+        if self._learns and self.temperature_fraction + self.validation_fraction >= 1:
             raise ValueError(
                 "temperature_fraction + validation_fraction must be below 1, got "
                 f"{self.temperature_fraction} + {self.validation_fraction}: nothing would be left "

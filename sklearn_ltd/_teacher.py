@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from ._backbones import BACKBONES, EdgeIndexModule
 from ._base import BaseNodeClassifier, graph_tensors
 from ._checks import users_level
-from ._labels import ROLES
+from ._features import feature_table
+from ._labels import ROLES, draw_roles
 
 SMALLEST_PROBABILITY = 1e-9
 
@@ -125,10 +126,17 @@ def _fit(teacher, graph, labels, classes, rng, checkpoint_dir):
             teacher.checkpoint_dir = Path(checkpoint_dir) / "teacher"
         nodes = labels.positions("train", "temperature", "stop")
         role = labels.roles[nodes]
+        if getattr(teacher, "_learns", False) and not len(labels.nodes["temperature"]):
+            train = np.flatnonzero(role == "train")  # the student sets no labels aside for that
+            fractions = {"temperature": teacher.temperature_fraction}
+            role[train] = draw_roles(labels.codes[nodes[train]], fractions, rng)
         return teacher.fit(graph.whole[nodes], classes[labels.codes[nodes]], role=role)
     nodes = labels.positions("train", "temperature")
-    data = graph.whole[nodes] if takes_graph(teacher) else graph.features[nodes]
-    return teacher.fit(data, classes[labels.codes[nodes]])
+    y = classes[labels.codes[nodes]]
+    if takes_graph(teacher):
+        return teacher.fit(graph.whole[nodes], y)
+    table = feature_table(graph)
+    return teacher.fit(table.iloc[nodes] if hasattr(table, "iloc") else table[nodes], y)
 
 
 def _seed(estimator, rng):
@@ -144,7 +152,10 @@ def _estimator_logits(teacher, graph, classes):
             f"the teacher {type(teacher).__name__} has no predict_proba, which distillation "
             "needs. Wrap it: CalibratedClassifierCV(teacher)."
         )
-    data = graph.whole if takes_graph(teacher) else graph.features
+    if takes_graph(teacher):
+        data = graph.whole
+    else:
+        data = feature_table(graph) if hasattr(teacher, "feature_names_in_") else graph.features
     if isinstance(teacher, BaseNodeClassifier):
         log_proba = teacher.predict_log_proba(data)
     else:

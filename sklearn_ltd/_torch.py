@@ -89,12 +89,14 @@ def _over_classes(function, logits):
 
 @contextmanager
 def seeded(seed, device):
-    """Draw from `seed`, in float32, inside the block; the caller's generators stay untouched.
+    """Draw from `seed`, in float32 and with gradients, whatever the caller has set.
+
+    The caller's generators stay untouched.
 
     Torch has one generator per device, so that fits in several threads take turns.
     """
     devices = [device] if device.type == "cuda" else []
-    with _global_state, _float32_by_default(), torch.random.fork_rng(devices=devices):
+    with _global_state, _by_default(), torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)
         if devices:
             with torch.cuda.device(device):
@@ -124,11 +126,12 @@ def set_generator_states(states, device):
 
 
 @contextmanager
-def _float32_by_default():
+def _by_default():
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
-        yield
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
     finally:
         torch.set_default_dtype(dtype)
 

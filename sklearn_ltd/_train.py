@@ -35,9 +35,12 @@ def trainable(module):
 
 
 def cross_entropy(logits, y, class_weight=None):
-    """The mean over the nodes, weighted by class."""
-    weight = None if class_weight is None else class_weight.to(logits.dtype)
-    return F.cross_entropy(logits, y, weight)
+    """The mean over the nodes, weighted by class; 0 where all of them weigh nothing."""
+    if class_weight is None:
+        return F.cross_entropy(logits, y)
+    weight = class_weight.to(logits.dtype)
+    total = F.cross_entropy(logits, y, weight, reduction="sum")
+    return total / weight[y].sum().clamp_min(torch.finfo(logits.dtype).tiny)
 
 
 class PlainStep:

@@ -7,8 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
 
 _N_STRUCTURAL = 64
+_SMALLEST_UNIT = 1e-18  # whose square a float32 can hold
 
 
 class Rows:
@@ -147,7 +149,8 @@ class Whole:
         rows = self._some_features
         values = rows.data if sp.issparse(rows) else np.asarray(rows)
         squares = np.square(values[values != 0], dtype=np.float64)
-        return float(np.sqrt(squares.mean())) if squares.size else 1.0
+        unit = float(np.sqrt(squares.mean())) if squares.size else 1.0
+        return max(unit, _SMALLEST_UNIT)
 
     @cached_property
     def largest_feature(self):
@@ -158,8 +161,12 @@ class Whole:
 
     @cached_property
     def fingerprint(self):
-        """A digest of the edges, by which a graph without features is recognised."""
-        return _digest(self.edge_arrays)
+        """A digest of the edges, by which a graph without features is recognised.
+
+        The same for the same edges, whatever they are stored in.
+        """
+        stored = zip(self.edge_arrays, (np.int64, np.int64, np.float32))
+        return _digest(array.astype(dtype, copy=False) for array, dtype in stored)
 
     @cached_property
     def feature_fingerprint(self):
@@ -213,7 +220,8 @@ def _structural_features(adjacency):
     if len(nodes):
         normalised = sp.csr_array(scale @ both @ scale)[nodes][:, nodes]
         k = min(_N_STRUCTURAL, len(nodes))
-        directions, values, _ = randomized_svd(normalised, k, random_state=0)
+        with threadpool_limits(1, user_api="blas"):  # the same bits whatever the number of cores
+            directions, values, _ = randomized_svd(normalised, k, random_state=0)
         # Unit variance on average, whatever the number of nodes.
         features[nodes, :k] = directions * values * np.sqrt(len(nodes))
     return features

@@ -14,7 +14,7 @@ from . import _drawing
 from ._base import graph_tensors
 from ._distill import neighbor_entropy
 from ._graph import as_graph
-from ._labels import align_labels, is_unlabeled
+from ._labels import align_labels, is_unknown
 
 __all__ = ["NodeMapDisplay", "TemperatureDisplay", "TrainingCurveDisplay"]
 
@@ -220,7 +220,13 @@ class TrainingCurveDisplay:
         ax = _drawing.new_axes(self, ax, figsize=(7, 2.2 * n_panels))
         self.figure_ = ax.figure
         ax.set_axis_off()
-        grid = ax.get_subplotspec().subgridspec(n_panels, 1)
+        place = ax.get_subplotspec()
+        if place is None:  # of axes that were put there by hand
+            left, bottom, right, top = ax.get_position().extents
+            edges = {"left": left, "bottom": bottom, "right": right, "top": top}
+            grid = self.figure_.add_gridspec(n_panels, 1, **edges)
+        else:
+            grid = place.subgridspec(n_panels, 1)
         self.axes_ = grid.subplots(sharex=True, squeeze=False)[:, 0]
         _drawing.training_curves(self.axes_, self.history, self.best_iter)
         return self
@@ -331,7 +337,7 @@ def _labeled(estimator, graph, y):
             f"no label in y is a class of the classifier: got {np.unique(y)[:3].tolist()}, not any "
             f"of {estimator.classes_[:3].tolist()}. Pass y as it was given to fit."
         )
-    known = ~is_unlabeled(y) | a_class
+    known = ~is_unknown(y, estimator.classes_)
     return graph[known], y[known]
 
 

@@ -216,6 +216,109 @@ def test_series_on_a_graph_without_names_is_positional(make, graph, y):
 
 
 @both
+def test_an_index_of_words_on_a_graph_without_names_is_mentioned(make, graph, y):
+    with pytest.warns(UserWarning, match=r"^the index of y, \['word 0'.* is not read.*node_names"):
+        make().fit(graph, pd.Series(y, index=[f"word {i}" for i in range(80)]))
+
+
+@pytest.fixture
+def table(named, y, known):
+    """Labels, a mask and roles of the nodes in another order, by name."""
+    role = np.resize(["train", "temperature", "stop", None], 80)
+    columns = {"y": y, "known": known, "role": role}
+    return pd.DataFrame(columns, index=named.node_names).sample(frac=1, random_state=0)
+
+
+@both
+def test_a_mask_and_roles_by_name_are_put_in_order_too(make, named, table, y, known):
+    expected = make().fit(named, y, labeled_mask=known)
+    assert_same_fit(make().fit(named, table.y, labeled_mask=table.known), expected, named)
+    assert_same_fit(make().fit(named, y, labeled_mask=table.known[table.known]), expected, named)
+    expected = make().fit(named, y, role=table.role[named.node_names].to_numpy())
+    assert_same_fit(make().fit(named, table.y, role=table.role), expected, named)
+
+
+@both
+def test_hidden_labels_are_not_read_whatever_their_order(make, named, table):
+    expected = make().fit(named, table.y, labeled_mask=table.known)
+    other = table.y.where(table.known, (table.y + 1) % 3)
+    assert_same_fit(make().fit(named, other, labeled_mask=table.known), expected, named)
+
+
+@both
+@pytest.mark.parametrize("what", ["labeled_mask", "role"])
+def test_a_mask_or_roles_in_an_order_that_is_not_told_are_refused(make, what, named, table):
+    values = {"labeled_mask": table.known.to_numpy(), "role": table.role.to_numpy()}[what]
+    with pytest.raises(ValueError, match=rf"y is put in the order.*{what} has none.*Series"):
+        make().fit(named, table.y, **{what: values})
+
+
+@both
+def test_masked_labels_and_those_of_pandas_and_numpy_that_are_missing(make, graph, y, known):
+    expected = make().fit(graph[known], NAMES[y[known]])
+    dates = np.array(["2020", "2021", "2022"], "datetime64[Y]")[y]
+    dates[~known] = "NaT"
+    assert make().fit(graph, dates).classes_.astype(str).tolist() == ["2020", "2021", "2022"]
+    assert_same_fit(make().fit(graph, np.ma.array(NAMES[y], mask=~known)), expected, graph)
+    missing = pd.Series(NAMES[y], dtype="string").where(known)
+    with pytest.raises(ValueError, match="40 of 80 nodes are unlabelled"):
+        expected.score(graph, missing)
+    score = expected.score(graph[known], NAMES[y[known]])
+    assert expected.score(graph[known], missing[known]) == score
+
+
+def test_unlabelled_nodes_are_not_scored_where_minus_one_and_one_are_left(graph, y):
+    clf = gnn().fit(graph, y)
+    with pytest.raises(ValueError, match="unlabelled"):
+        clf.score(graph[:4], [-1, 1, 1, -1])
+    assert 0 <= gnn().fit(graph, np.where(y > 0, 1, -1)).score(graph[:4], [-1, 1, 1, -1]) <= 1
+
+
+def test_strings_of_two_kinds_are_of_one_type(graph, y):
+    labels = NAMES[y].astype(object)
+    labels[3] = np.str_(labels[3])
+    assert_same_fit(gnn().fit(graph, labels), gnn().fit(graph, NAMES[y]), graph)
+
+
+@both
+def test_a_fit_and_a_prediction_inside_inference_mode(make, graph, y):
+    expected = make().fit(graph, y)
+    fresh = Graph(graph.adjacency, graph.X)
+    with torch.inference_mode():
+        inside = make().fit(fresh, y)
+    assert_same_fit(inside, expected, graph)
+    fresh = Graph(graph.adjacency, graph.X)
+    with torch.inference_mode():
+        expected.predict(fresh)
+    assert_same_fit(make().fit(fresh, y), expected, graph)
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_a_class_of_no_weight(batch_size, graph, y):
+    """Batches of two nodes of that class occur."""
+    clf = gnn(class_weight={0: 0.0, 1: 1.0, 2: 1.0}, batch_size=batch_size).fit(graph, y)
+    assert np.isfinite(clf.predict_proba(graph)).all()
+
+
+def test_edges_that_hardly_count_are_mentioned(graph, y):
+    light = Graph(graph.adjacency / 1000, graph.X)
+    with pytest.warns(UserWarning, match=r"edges of a node weigh 0\.00\d+ together.*Scale"):
+        gnn().fit(light, y)
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e15])
+def test_features_of_any_size(scale, graph, y):
+    scaled = graph.with_features(graph.X.astype(float) * scale)
+    assert np.isfinite(gnn().fit(scaled, y).predict_proba(scaled)).all()
+
+
+def test_temperature_labels_are_not_counted_where_there_are_none(graph, y):
+    ltd(scalable=True, validation_fraction=0.7).fit(graph, y)
+    with pytest.raises(ValueError, match=r"must be below 1, got 0\.4 \+ 0\.7"):
+        ltd(validation_fraction=0.7).fit(graph, y)
+
+
+@both
 @pytest.mark.parametrize("index", [np.arange(80), np.arange(80) + 1000], ids=["same", "others"])
 def test_an_index_that_says_nothing_else_is_not_mentioned(make, index, graph, y):
     with warnings.catch_warnings():

@@ -322,3 +322,10 @@ def test_attributes_that_hold_vectors_name_no_features():
     graph = Graph.from_networkx(G, X=["age", "place"])
     assert graph.shape == (3, 3)
     assert graph.feature_names is None
+
+
+def test_features_as_nested_lists():
+    G = nx.path_graph(3)
+    graph = Graph.from_networkx(G, [[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+    assert graph.X.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    assert graph.feature_names is None

@@ -550,3 +550,55 @@ def test_graphs_that_differ_in_their_features_share_the_tensors_of_their_edges(g
     other = graph_tensors(graph.with_features(2 * graph.X), "cpu")
     assert other.edges is tensors.edges
     assert torch.equal(other.x, 2 * tensors.x)
+
+
+def test_a_mask_with_names_selects_those_nodes():
+    graph = ring_graph()
+    mask = pd.Series([True, False, True], index=["e", "d", "b"])
+    assert_array_equal(graph[mask].node_names, ["b", "e"])
+    assert_array_equal(graph[1:][mask].node_names, ["b", "e"])
+    with pytest.raises(ValueError, match=r"index of mask, \['x'.*holds no names of nodes"):
+        graph[pd.Series([True] * N, index=list("xyzuvw"))]
+
+
+def test_the_index_of_an_adjacency_names_the_nodes():
+    graph = ring_graph()
+    names = list("abcdef")
+    table = pd.DataFrame(graph.adjacency.toarray(), index=names, columns=names)
+    assert_array_equal(Graph(table).node_names, names)
+    moved = Graph(table.loc[names[::-1], names[::-1]])
+    assert_array_equal(moved.node_names, names[::-1])
+    assert not Graph(pd.DataFrame(table.to_numpy())).has_node_names
+    with pytest.raises(ValueError, match=r"index and the columns of the adjacency.*loc\[names"):
+        Graph(table.loc[names[::-1]])
+
+
+def test_other_features_follow_the_names_too():
+    graph = ring_graph()
+    table = pd.DataFrame(graph.X, index=list("abcdef"), columns=["p", "q"])
+    other = graph[2:].with_features(table.sample(frac=1, random_state=0))
+    assert_array_equal(other.X, graph.X)
+    assert_array_equal(other.feature_names, ["p", "q"])
+    assert_array_equal(other.nodes, graph[2:].nodes)
+
+
+def test_repeated_entries_of_sparse_features_add_up():
+    adjacency = ring_graph().adjacency
+    pieces = np.ones(2 * N), np.repeat(np.arange(N), 2), np.arange(0, 2 * N + 1, 2)
+    X = sp.csr_array(pieces, shape=(N, N))
+    assert_array_equal(Graph(adjacency, X).X.data, np.full(N, 2.0))
+    assert X.nnz == 2 * N
+
+
+def test_dates_are_no_features():
+    table = pd.DataFrame({"since": pd.to_datetime(["2020"] * N), "n": range(N)})
+    with pytest.raises(ValueError, match=r"columns \['since'\] of X hold no numbers \(dates"):
+        Graph(ring_graph().adjacency, table)
+
+
+def test_a_graph_without_features_is_recognised_whatever_it_is_stored_in(tiny):
+    adjacency = tiny.graph.adjacency
+    clf = GNNNodeClassifier(max_iter=2, random_state=0).fit(Graph(adjacency), tiny.y)
+    other = adjacency.astype(float)
+    other.indices, other.indptr = other.indices.astype(np.int64), other.indptr.astype(np.int64)
+    assert_array_equal(clf.predict(Graph(other)), clf.predict(Graph(adjacency)))

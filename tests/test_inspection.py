@@ -218,3 +218,10 @@ def test_a_missing_matplotlib_is_named(clf, data, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match="pip install matplotlib"):
         TrainingCurveDisplay.from_estimator(clf)
+
+
+def test_training_curves_on_axes_put_there_by_hand(clf):
+    figure = plt.figure()
+    display = TrainingCurveDisplay.from_estimator(clf, ax=figure.add_axes([0.2, 0.1, 0.7, 0.8]))
+    left, right = display.axes_[0].get_position().intervalx
+    assert (left, right) == pytest.approx((0.2, 0.9))

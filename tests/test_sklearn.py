@@ -18,7 +18,7 @@ from sklearn.ensemble import (
 )
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.feature_selection import SelectKBest, f_classif
+from sklearn.feature_selection import SelectKBest, VarianceThreshold, f_classif
 from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
@@ -355,12 +355,23 @@ def test_names_of_sparse_features_pass_through_as_well(people):
     assert out.feature_names.tolist() == ["age", "sex"]
 
 
-def test_a_transformer_that_works_in_place_leaves_the_graph_alone(people):
+@pytest.mark.parametrize("form", ["frame", "array", "sparse"])
+def test_a_transformer_that_works_in_place_leaves_the_graph_alone(form, people):
+    if form != "frame":
+        X = sp.csr_array(people.X) if form == "sparse" else people.X
+        people = Graph(people.adjacency, X.astype(float))
     before = people.X.copy()
-    features = NodeFeatures(StandardScaler(copy=False)).fit(people)
+    features = NodeFeatures(MaxAbsScaler(copy=False)).fit(people)
     first, second = features.transform(people).X, features.transform(people).X
-    np.testing.assert_array_equal(people.X, before)
-    np.testing.assert_array_equal(first, second)
+    assert abs(people.X - before).max() == 0
+    assert abs(first - second).max() == 0
+    assert abs(first).max() == 1
+
+
+def test_a_selector_that_needs_no_labels(people):
+    NodeFeatures(VarianceThreshold()).fit(people).transform(people)
+    with pytest.raises((TypeError, ValueError), match="y"):
+        NodeFeatures(SelectKBest(k=1)).fit(people)
 
 
 def test_ties_between_neighbours_do_not_depend_on_the_number_of_threads():
@@ -520,3 +531,16 @@ def test_fits_in_threads_with_one_seed_agree(ltd, graph, y):
         )
     for proba in several:
         np.testing.assert_array_equal(proba, first)
+
+
+def test_new_samples_may_come_in_another_format():
+    X = np.random.RandomState(0).rand(60, 5) * (np.random.RandomState(1).rand(60, 5) < 0.5)
+    train, new = X[:50], X[45:]
+    wide = sp.csr_array(new)
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    expected = KNNGraph(3, metric="euclidean").fit(train).transform(new)
+    assert expected.n_nodes > 50
+    for fitted, other in [(train, wide), (sp.csr_array(train), new), (sp.csr_array(train), wide)]:
+        graph = KNNGraph(3, metric="euclidean").fit(fitted).transform(other)
+        assert (graph.adjacency != expected.adjacency).nnz == 0
+        np.testing.assert_array_equal(graph.nodes, expected.nodes)

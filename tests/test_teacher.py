@@ -4,12 +4,14 @@ import copy
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -514,3 +516,25 @@ def test_every_kind_of_teacher_survives_the_round_trip_of_parameters(teacher):
     again = LTDNodeClassifier().set_params(**params)
     assert again.teacher is teacher
     assert again.max_iter == 7
+
+
+@pytest.mark.parametrize("student", [{"temperature": 1.0}, {"scalable": True}])
+def test_a_student_with_given_temperatures_of_a_teacher_that_learns_them(student, graph, y):
+    teacher = LTDNodeClassifier(gnn(), **SMALL)
+    clf = ltd(teacher, **student).fit(graph, y)
+    assert clf.teacher_.temperatures_.shape == (graph.n_nodes,)
+
+
+def test_a_teacher_that_chooses_features_by_name(graph, y):
+    names = [f"c{i}" for i in range(graph.shape[1])]
+    chosen = make_column_transformer((StandardScaler(), ["c0", "c3"]))
+    forest = make_pipeline(chosen, RandomForestClassifier(5, random_state=0))
+    with_names = graph.with_features(graph.X, names)
+    clf = ltd(forest).fit(with_names, y)
+    assert list(clf.teacher_.feature_names_in_) == names
+    expected = clf.teacher_.predict_proba(pd.DataFrame(graph.X, columns=names))
+    np.testing.assert_allclose(clf.teacher_proba_, expected, atol=1e-6)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="X has feature names")
+        bare = RandomForestClassifier(5, random_state=0).fit(graph.X, y)
+        fit_quietly(ltd(FrozenEstimator(bare)), with_names, y)
