@@ -1,8 +1,8 @@
 """LTD as it was published, with the parameters that its authors tuned for every cell.
 
-Plain gradient steps on sums over the nodes, temperatures in (-0.2 k, 0.8 k) from inputs that are not
-standardised, learned in every epoch after the twentieth; the epoch with the best accuracy on the
-stop nodes is kept, the latest among equals; no adapted teacher, no last fit.  The networks are
+Plain gradient steps on sums over the nodes; temperatures in (-0.2 k, 0.8 k), from inputs that are
+not standardised, learned in every epoch after the twentieth; the epoch with the best accuracy on
+the stop nodes is kept, the latest among equals; no adapted teacher, no last fit.  The networks are
 those of the package, with the published dropout; the gradient is exact, and its second pass is
 without dropout.  Where the text names no dropout (GraphSAGE, SGC) there is the package's.
 """

@@ -393,11 +393,42 @@ def run_all(args):
                 write(dict(zip(FIELDS, (*cell, variant))) | row | {"seconds": seconds})
 
 
-def table(rows, variants, baseline):
-    """A Markdown table: mean accuracy, and the paired difference to a baseline."""
-    scores = rows.pivot_table(
+def by_run(rows):
+    """Accuracy of every variant (columns) in every run."""
+    return rows.pivot_table(
         index=["graph", "backbone", "split"], columns="variant", values="test_accuracy"
     )
+
+
+def plot(rows, variants, baseline, path):
+    """The paired differences to the baseline, with their standard errors."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    scores = by_run(rows)
+    names = [name for name in variants if name in scores and name != baseline][::-1]
+    gains = [(scores[name] - scores[baseline]).dropna() for name in names]
+    figure, ax = plt.subplots(figsize=(7, 0.24 * len(names) + 0.8), layout="constrained")
+    ax.axvline(0, color="0.6", linewidth=1)
+    ax.errorbar(
+        [gain.mean() for gain in gains],
+        np.arange(len(names)),
+        xerr=[gain.sem() for gain in gains],
+        fmt="o",
+        markersize=4,
+    )
+    ax.set_yticks(np.arange(len(names)), names, fontsize="small")
+    ax.set_xlabel(f"points of test accuracy more than {baseline!r}, with standard error")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="x", alpha=0.3)
+    figure.savefig(path, dpi=80)
+
+
+def table(rows, variants, baseline):
+    """A Markdown table: mean accuracy, and the paired difference to a baseline."""
+    scores = by_run(rows)
     cells = scores.groupby(level=["graph", "backbone"])
     names = [f"{graph} {backbone}" for graph, backbone in cells.groups]
     lines = ["| " + " | ".join(["variant", *names, "all", f"to {baseline} (p)"]) + " |"]
@@ -425,6 +456,7 @@ def parse(argv=None):
     parser.add_argument("--baseline", default="frozen", choices=list(VARIANTS))
     parser.add_argument("--splits", type=split_numbers, default="10-19")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/variants.csv"))
+    parser.add_argument("--plot", type=Path)
     return parser.parse_args(argv)
 
 
@@ -437,6 +469,8 @@ def main():
     for name, values in asked.items():
         rows = rows[rows[name].isin(values)]
     print(table(rows, args.variants, args.baseline))
+    if args.plot:
+        plot(rows, args.variants, args.baseline, args.plot)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
         finished, it gives the model without training.  An interruption raises an error instead
         of keeping the best epoch.  Needs a `random_state`.
     device : str, default="auto"
-        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps", which
+        nobody has tested.
     random_state : int, RandomState instance or None, default=None
         Draws the roles, the initial parameters and the dropout.
     verbose : int, default=0
@@ -180,9 +181,9 @@ class GNNNodeClassifier(BaseNodeClassifier):
         y : array-like of shape (n_selected,), or dict or Series keyed by node name
             Labels of any kind; None, NaN and, among numbers, -1 mean unlabelled.  Where the
             values are exactly -1 and 1, both are classes.
-        labeled_mask : array-like of shape (n_selected,), default=None
+        labeled_mask : array-like of shape (n_selected,) or Series of booleans, default=None
             Boolean mask or integer positions of the nodes whose label may be read.
-        role : array-like of shape (n_selected,), default=None
+        role : array-like of shape (n_selected,) or Series keyed by node name, default=None
             "train" and "temperature" nodes train, "stop" nodes stop, the labels of nodes
             with "" are not read.
 

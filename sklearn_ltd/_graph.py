@@ -33,12 +33,13 @@ class Graph:
 
     Parameters
     ----------
-    adjacency : scipy sparse matrix or array, or ndarray, of shape (n, n)
+    adjacency : scipy sparse matrix or array, ndarray or DataFrame of shape (n, n)
         ``adjacency[i, j]`` is the weight of the edge from node i to node j: finite, not
         negative, 0 for no edge.  An undirected graph has a symmetric adjacency.
-        Duplicate entries are added up.
+        Duplicate entries are added up.  The index of a DataFrame holds the `node_names`.
     X : array-like, scipy sparse matrix or DataFrame of shape (n, n_features), default=None
-        Node features, dense or sparse; sparse ones are made dense only for a network of your own.
+        Node features, dense or sparse; in training sparse ones stay so where that takes less memory
+        (fewer than a quarter of the entries), but for a network of your own.
         The rows of a DataFrame whose index holds the `node_names` are put in that order.
         Without features the estimators use structural ones: the leading 64 singular directions of
         the normalised adjacency (with many connected components only the 32 largest have them) and

@@ -70,8 +70,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         The student; see `GNNNodeClassifier`.
     scalable : bool, default=False
         Guess the temperatures from the teacher once instead of learning them; no label is set
-        aside to judge them.  The paper
-        does not publish the formula of its scalable variant; this one is ours:
+        aside to judge them, and mini-batches are possible (`batch_size`).  The paper does not
+        publish the formula of its scalable variant; this one is ours:
         ``tau_v = 0.8 k sigmoid(mu z(-margin_v) + nu z(-||z_v||) + gamma z(H_v))`` with
         centred teacher logits z_v, the margin of its two largest probabilities, the entropy H_v of
         its mean prediction over the neighbours, and z() standardising over the nodes.
@@ -145,7 +145,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         finished, it gives the model without training.  An interruption raises an error instead
         of keeping the best epoch.  Needs a `random_state`.
     device : str, default="auto"
-        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps", which
+        nobody has tested.
     random_state : int, RandomState instance or None, default=None
         Draws the roles, the initial parameters and the dropout.
     verbose : int, default=0
@@ -319,9 +320,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
         y : array-like of shape (n_selected,), or dict or Series keyed by node name
             Labels of any kind; None, NaN and, among numbers, -1 mean unlabelled.  Where the
             values are exactly -1 and 1, both are classes.
-        labeled_mask : array-like of shape (n_selected,), default=None
+        labeled_mask : array-like of shape (n_selected,) or Series of booleans, default=None
             Boolean mask or integer positions of the nodes whose label may be read.
-        role : array-like of shape (n_selected,), default=None
+        role : array-like of shape (n_selected,) or Series keyed by node name, default=None
             "train", "temperature", "stop" or "" per node; the labels of nodes with "" are
             not read.  Drawn from the labelled nodes if not given.
 

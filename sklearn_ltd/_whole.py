@@ -165,7 +165,8 @@ class Whole:
 
         The same for the same edges, whatever they are stored in.
         """
-        stored = zip(self.edge_arrays, (np.int64, np.int64, np.float32))
+        positions = np.int32 if self.n_nodes < 2**31 else np.int64
+        stored = zip(self.edge_arrays, (np.int64, positions, np.float32))
         return _digest(array.astype(dtype, copy=False) for array, dtype in stored)
 
     @cached_property

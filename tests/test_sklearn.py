@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse as sp
 import sklearn
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
+from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import (
@@ -251,6 +251,7 @@ def test_displays(gnn, graph, y):
     gnn.fit(graph[:60], binary[:60])
     ConfusionMatrixDisplay.from_estimator(gnn, graph[60:], binary[60:])
     RocCurveDisplay.from_estimator(gnn, graph[60:], binary[60:])
+    CalibrationDisplay.from_estimator(gnn, graph[60:], binary[60:])
     LearningCurveDisplay.from_estimator(gnn, graph, y, cv=2, train_sizes=[0.5, 1.0])
 
 
