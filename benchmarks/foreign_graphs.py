@@ -45,7 +45,7 @@ import pandas as pd
 import paper_tables
 import scipy.sparse as sp
 import torch
-from paper_tables import largest_component, run_all, split_numbers, summary, table
+from paper_tables import FIELDS, largest_component, run_all, split_numbers, summary, table
 from sklearn.datasets import load_digits
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
@@ -303,6 +303,14 @@ def wins(rows, graphs, backbone):
     return f"{backbone}: LTD is at least as good as its teacher on {won}"
 
 
+def by_graph(rows):
+    """A line: what LTD gains on a graph, with the standard error over the graphs."""
+    scores = rows.pivot(index=FIELDS[:3], columns="method", values="test_accuracy")
+    gain = (scores["LTD"] - scores["teacher"]).groupby(level="graph").mean()
+    mean = f"{gain.mean():+.2f} ± {gain.sem():.2f}"
+    return f"LTD - teacher over {len(gain)} graphs: {mean}, {gain.min():+.2f} to {gain.max():+.2f}"
+
+
 def parse():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -332,6 +340,7 @@ def main():
         rows = pd.read_csv(args.out)
         print(table(rows, args.graphs, args.backbones, METHODS), "\n")
         print(summary(rows))
+        print(f"\n{by_graph(rows)}")
         print(*(f"\n{wins(rows, args.graphs, backbone)}" for backbone in args.backbones), sep="\n")
 
 

@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from paper_tables import BACKBONES, LIKE_THE_PAPER, PUBLISHED, load, split_numbers
+from paper_tables import BACKBONES, PUBLISHED, UNADAPTED, load, split_numbers
 from resumed import resumed
 from scipy.stats import pearsonr, spearmanr, ttest_1samp, ttest_rel
 from scipy.stats.contingency import odds_ratio
@@ -43,6 +43,7 @@ from tqdm import tqdm
 from sklearn_ltd import GNNNodeClassifier, LTDNodeClassifier
 from sklearn_ltd.model_selection import assign_roles
 
+LIKE_THE_PAPER = UNADAPTED | {"temperature_interval": 1, "temperature_learning_rate": 0.02}
 FEATURES = ("logits", "norm", "entropy")
 # Setting: parameters of the student; "n" is the number of labels per class and role.
 SETTINGS = {

@@ -356,6 +356,8 @@ class GAT(_Staged):
 
 BACKBONES = {"gcn": GCN, "gat": GAT, "sage": GraphSAGE, "appnp": APPNP, "sgc": SGC, "mlp": MLP}
 
+ADD_LOOPS = ("gcn", "appnp", "sgc")  # of weight 1, beside the weighted edges
+
 
 class EdgeIndexModule(_Backbone):
     """Somebody else's module, called as ``module(x, edge_index)`` the PyG way.

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 import sklearn_ltd
 
 from ._adam import TensorAdam
-from ._backbones import BACKBONES, make_backbone
+from ._backbones import ADD_LOOPS, BACKBONES, make_backbone
 from ._callbacks import FitTasks
 from ._checkpoint import Checkpoint, digest
 from ._checks import (
@@ -32,7 +32,7 @@ from ._checks import (
 )
 from ._distributed import n_ranks, rank
 from ._graph import as_graph
-from ._labels import ROLES, align_labels, is_unknown, read_labels
+from ._labels import ROLES, align_labels, follow_labels, is_unknown, read_labels
 from ._sampling import LargeGraph, SampledStep, stages_of
 from ._tensors import EdgeTensors, GraphTensors, shrinkage
 from ._torch import (
@@ -170,7 +170,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ----------
         graph : Graph or anything `as_graph` accepts
         y : array-like of shape (n_selected,), or dict or Series keyed by node name
-        sample_weight : array-like of shape (n_selected,), default=None
+        sample_weight : array-like of shape (n_selected,) or Series keyed by node name, default=None
 
         Returns
         -------
@@ -183,6 +183,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         graph = as_graph(graph)
+        if sample_weight is not None:
+            sample_weight = follow_labels(sample_weight, y, graph, "sample_weight", missing=0.0)
         y = align_labels(y, graph)
         unknown = is_unknown(y, self.classes_)
         if unknown.any():
@@ -223,6 +225,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         check_is_fitted(self)
         backbone = copy.deepcopy(self._fitted_module(torch.device("cpu")))
+        for parameter in backbone.parameters():  # as other tools want them
+            parameter.data = parameter.data.contiguous()
         return NodeModule(backbone, self.n_features_in_)
 
     def _logits(self, graph):
@@ -336,7 +340,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         labels, self.classes_ = read_labels(graph, y, labeled_mask, role, fractions, rng)
         remember_features(self, graph)
         warn_of_unequal_scales(graph)
-        warn_of_light_edges(graph)
+        if self.backbone in ADD_LOOPS:
+            warn_of_light_edges(graph)
         whole = graph._whole
         self.structure_ = None if whole.has_features else whole.fingerprint
         for stale in ("_module", "state_"):  # a fit that fails leaves no model of the last one

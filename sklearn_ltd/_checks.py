@@ -12,16 +12,18 @@ _N_WEIGHTS = 100_000  # looked at
 
 
 def names_of(adjacency):
-    """The index of an adjacency that came as a DataFrame, None if it is 0, 1, 2, ..."""
+    """The index, or the columns, of an adjacency that came as a DataFrame, None if 0, 1, 2, ..."""
     if not hasattr(adjacency, "loc"):
         return None
-    names, columns = adjacency.index.tolist(), adjacency.columns.tolist()
-    if names != columns:
+    sides = [adjacency.index.tolist(), adjacency.columns.tolist()]
+    names = [side for side in sides if side != list(range(len(side)))]
+    if len(names) == 2 and list(map(str, names[0])) != list(map(str, names[1])):
         raise ValueError(
-            f"the index and the columns of the adjacency must be the same, got {names[:3]}... and "
-            f"{columns[:3]}... Pass adjacency.loc[names, names], or adjacency.to_numpy()."
+            "the index and the columns of the adjacency must be the same, got "
+            f"{names[0][:3]}... and {names[1][:3]}... Pass adjacency.loc[names, names], or "
+            "adjacency.to_numpy()."
         )
-    return None if names == list(range(len(names))) else names
+    return names[0] if names else None
 
 
 def check_adjacency(adjacency):
@@ -136,6 +138,8 @@ def check_features(X, n_nodes):
     names = np.asarray(columns, dtype=object) if named else None
     _check_no_dates(frame)
     if sp.issparse(X):
+        if X.dtype.kind in "bui":  # before CSR, which adds duplicates up in the dtype they have
+            X = X.astype(np.float32)
         X = sp.csr_array(X)
         if not X.has_canonical_format:
             X = X.copy()
@@ -151,7 +155,7 @@ def check_features(X, n_nodes):
         )
     except (TypeError, ValueError) as error:
         message = _no_numbers(frame, error)
-        if not message:
+        if message is None:
             raise
         raise ValueError(message) from error
     _check_finite(X, frame)
@@ -165,14 +169,18 @@ def check_features(X, n_nodes):
 
 def _check_no_dates(frame):
     """They would count in nanoseconds."""
-    if any(getattr(dtype, "kind", "O") in "mM" for dtype in getattr(frame, "dtypes", [])):
+    if not hasattr(frame, "columns"):
+        return
+    if any(getattr(dtype, "kind", "O") in "mM" for dtype in frame.dtypes):
         raise ValueError(_no_numbers(frame, "dates or durations"))
 
 
 def _no_numbers(frame, why):
-    """What is wrong with columns of a DataFrame; nothing if they hold numbers."""
+    """What is wrong with columns of a DataFrame; None if they hold numbers."""
     columns = [c for c in getattr(frame, "columns", []) if not _holds_numbers(frame[c])]
-    return columns and (
+    if not columns:
+        return None
+    return (
         f"the columns {columns[:5]} of X hold no numbers ({why}). Encode them first: "
         "pd.get_dummies(X), for example, keeps the index."
     )
@@ -302,16 +310,17 @@ def check_features_match(estimator, graph, structural=False):
 
 
 def warn_of_light_edges(graph):
-    """Most networks add self-loops of weight 1, beside which such edges hardly count."""
-    whole = graph._whole
-    if not whole.n_edges:
+    """Beside self-loops of weight 1 such edges hardly count."""
+    indptr, _, weights = graph._whole.edge_arrays
+    if not len(weights):
         return
-    mean = float(whole.edge_arrays[-1][:_N_WEIGHTS].mean(dtype=np.float64))
-    weight = mean * whole.n_edges / whole.n_nodes
+    some = weights[:: max(1, len(weights) // _N_WEIGHTS)]
+    n_sources = np.count_nonzero(np.diff(indptr))
+    weight = float(some.mean(dtype=np.float64)) * len(weights) / n_sources
     if weight < 0.1:
         warnings.warn(
-            f"the edges of a node weigh {weight:.2g} together on average, and its self-loop, which "
-            "most networks add, 1: neighbours hardly count. Scale the weights, for example by "
+            f"the edges of a node weigh {weight:.2g} together on average, beside a self-loop of 1 "
+            "that the network adds: neighbours hardly count. Scale the weights, for example by "
             "adjacency / adjacency.data.mean().",
             UserWarning,
             stacklevel=users_level(),

@@ -134,9 +134,7 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         graph = _with_features(as_graph(graph))
         check_features_match(self, graph)
-        table = feature_table(graph)
-        # It may change its input in place.
-        X = self.transformer_.transform(table.copy() if table is graph.X else table)
+        X = self.transformer_.transform(feature_table(graph))
         return graph._replace_features(X, _names_out(self.transformer_, graph.feature_names))
 
     def __sklearn_tags__(self):
@@ -146,15 +144,18 @@ class NodeFeatures(TransformerMixin, BaseEstimator):
         return tags
 
 
-def feature_table(graph):
-    """The features, as a DataFrame where dense ones have names and pandas is installed."""
+def feature_table(graph, named=True):
+    """A copy of the features, as some estimators change their input in place.
+
+    A DataFrame where dense ones have names, unless not `named`, and pandas is installed.
+    """
     X = graph.features
-    if graph.feature_names is None or sp.issparse(X):
-        return X
+    if not named or graph.feature_names is None or sp.issparse(X):
+        return X.copy()
     try:
         import pandas as pd
     except ImportError:
-        return X
+        return X.copy()
     return pd.DataFrame(X, columns=graph.feature_names, copy=True)
 
 

@@ -81,8 +81,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
         finished, it gives the model without training.  An interruption raises an error instead
         of keeping the best epoch.  Needs a `random_state`.
     device : str, default="auto"
-        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps", which
-        nobody has tested.
+        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps"
+        (untested).
     random_state : int, RandomState instance or None, default=None
         Draws the roles, the initial parameters and the dropout.
     verbose : int, default=0

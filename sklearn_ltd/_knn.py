@@ -183,7 +183,7 @@ class KNNGraph(TransformerMixin, BaseEstimator):
 
     def _graph(self, adjacency, X):
         names = getattr(self, "feature_names_in_", None)
-        return Graph(adjacency)._replace_features(X, names)
+        return Graph(adjacency).with_features(X, names)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -107,12 +107,9 @@ def read_labels(graph, y, labeled_mask, role, fractions, rng):
 
 def select_labels(graph, y, labeled_mask, role):
     """The view, labels and roles that are left by `labeled_mask` and `role`, checked."""
-    others = {"labeled_mask": labeled_mask, "role": role}
-    _check_same_order(y, others, graph)
+    labeled_mask = follow_labels(labeled_mask, y, graph, "labeled_mask", missing=False)
+    role = follow_labels(role, y, graph, "role")
     y = align_labels(y, graph)
-    if is_mask(labeled_mask):
-        labeled_mask = align_series(labeled_mask, graph, "labeled_mask", missing=False)
-    role = align_series(role, graph, "role")
     if not len(graph):
         raise ValueError(
             "the selection has 0 nodes, expected at least 2 labelled ones. Pass graph[nodes] "
@@ -148,6 +145,8 @@ def align_labels(y, graph):
 def align_series(values, graph, what, missing=None):
     """A Series whose index holds node names, as an array along the view; else what came.
 
+    NaN among pandas' booleans is False.
+
     Parameters
     ----------
     values : Series or anything
@@ -159,13 +158,44 @@ def align_series(values, graph, what, missing=None):
     """
     if not _is_series(values):
         return values
+    if str(values.dtype) == "boolean":
+        values = values.fillna(False).astype(bool)
     index = values.index.tolist()
     if not graph.has_node_names:
         _warn_of_order(index, graph.nodes.tolist(), what)
         return values
+    if index == graph.node_names.tolist():
+        return values.to_numpy()
     if not _holds_names(index, graph, what):
         return values
     return _dict_by_name(values.to_dict(), graph, what, missing)
+
+
+def follow_labels(values, y, graph, what, missing=None):
+    """What comes beside the labels, as an array along the view; see `align_series`.
+
+    Raises
+    ------
+    ValueError
+        If the index of `y` puts the labels in another order, in which this can't follow.
+    """
+    positions = what == "labeled_mask" and not is_mask(values)
+    aligned = values if positions else align_series(values, graph, what, missing)
+    if values is not None and aligned is values and _is_moved(y, graph):
+        raise ValueError(
+            f"y is put in the order of the nodes by its index, but {what} is not indexed by their "
+            "names: is it in the order of y or of the nodes? Pass a Series with the index of y, or "
+            "y.loc[graph.node_names]."
+        )
+    return aligned
+
+
+def _is_moved(y, graph):
+    """Whether a Series has the labels of these very nodes in another order."""
+    if not (_is_series(y) and graph.has_node_names):
+        return False
+    index, names = y.index.tolist(), graph.node_names.tolist()
+    return index != names and len(index) == len(names) and set(index) == set(names)
 
 
 def _is_series(values):
@@ -173,28 +203,8 @@ def _is_series(values):
 
 
 def is_mask(values):
-    """Whether these are booleans, not positions."""
-    if values is None:
-        return False
-    return str(getattr(values, "dtype", np.asarray(values).dtype)) in ("bool", "boolean")
-
-
-def _check_same_order(y, others, graph):
-    """What has no index can't follow labels that are put in another order by theirs."""
-    if not (_is_series(y) and graph.has_node_names):
-        return
-    index = y.index.tolist()
-    names = graph.node_names.tolist()
-    if index == names or len(index) != len(names) or set(index) != set(names):
-        return
-    for what, values in others.items():
-        positional = what == "labeled_mask" and not is_mask(values)
-        if values is not None and not positional and not _is_series(values):
-            raise ValueError(
-                f"y is put in the order of the nodes by its index, but {what} has none: is it in "
-                "the order of y or of the nodes? Pass a Series with the index of y, or "
-                "y.loc[graph.node_names]."
-            )
+    """Whether this is a Series of booleans."""
+    return _is_series(values) and "bool" in str(values.dtype)
 
 
 def _warn_of_order(index, nodes, what):
@@ -203,7 +213,8 @@ def _warn_of_order(index, nodes, what):
         warnings.warn(
             f"the index of {what}, {index[:3]}..., is not read, as the nodes have no names: its "
             f"values are taken to be in the order of the nodes. Pass {what}.to_numpy() if they "
-            "are, else Graph(adjacency, X, node_names=...); labels by position as y.to_dict().",
+            "are, else Graph(adjacency, X, node_names=...)."
+            + (" Or y.to_dict() for labels by position." if what == "y" else ""),
             UserWarning,
             stacklevel=users_level(),
         )
@@ -378,7 +389,7 @@ def is_unlabeled(y):
     y = np.asarray(y)
     if y.dtype.kind in "mM":
         return np.isnat(y)
-    if y.dtype.kind in "OUST":
+    if y.dtype.kind in "OUS":
         missing = np.array([_is_missing(v) for v in y.tolist()], dtype=bool)
         numeric = [isinstance(v, (int, float, np.number)) for v in y[~missing].tolist()]
         if not (numeric and all(numeric)):
@@ -394,7 +405,7 @@ def is_unlabeled(y):
 def is_unknown(y, classes):
     """Mask of the entries that mean "no label" to a classifier with these classes."""
     missing = is_unlabeled(y)
-    if y.dtype.kind in "iuf":  # -1 and 1 alone are both classes only where these are the classes
+    if y.dtype.kind in "iufO":  # -1 and 1 alone are both classes only where these are the classes
         missing = missing | (y == -1)
     return missing & ~np.isin(y, classes)
 
@@ -406,9 +417,8 @@ def as_labels(y):
         labels[np.ma.getmaskarray(y)] = None
         return labels
     array = np.asarray(y)
-    if array.dtype.kind in "US" and not hasattr(y, "dtype"):
-        return np.asarray(y, dtype=object)
-    return array
+    strings = array.dtype.kind == "T" or (array.dtype.kind in "US" and not hasattr(y, "dtype"))
+    return np.asarray(y, dtype=object) if strings else array
 
 
 def encode_labels(y):

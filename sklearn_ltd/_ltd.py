@@ -145,8 +145,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         finished, it gives the model without training.  An interruption raises an error instead
         of keeping the best epoch.  Needs a `random_state`.
     device : str, default="auto"
-        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps", which
-        nobody has tested.
+        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps"
+        (untested).
     random_state : int, RandomState instance or None, default=None
         Draws the roles, the initial parameters and the dropout.
     verbose : int, default=0
@@ -348,9 +348,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
         self._check_labels_suffice(labels, drawn=role is None)
         device = resolve_device(self.device)
-        self.teacher_, logits = teach(
-            self._make_teacher(), graph, labels, self.classes_, rng, device, self.checkpoint_dir
-        )
+        with torch.inference_mode(False):
+            self.teacher_, logits = teach(
+                self._make_teacher(), graph, labels, self.classes_, rng, device, self.checkpoint_dir
+            )
         self.teacher_proba_ = softmax(logits, axis=1)
         self.class_prior_ = self.reliability_ = None
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():

@@ -49,14 +49,16 @@ def teach(teacher, graph, labels, classes, rng, device, checkpoint_dir=None):
     """
     if hasattr(teacher, "fit") and not _is_fitted(teacher):
         teacher = _fit(teacher, graph, labels, classes, rng, checkpoint_dir)
-        return teacher, _checked(_estimator_logits(teacher, graph, classes), graph, classes)
+        logits = _estimator_logits(teacher, graph, classes, named=True)
+        return teacher, _checked(logits, graph, classes)
     estimator = None
     if isinstance(teacher, torch.nn.Module):
         _warn_of_leak("a torch module, used as it is: it has to be trained")
         logits = _module_logits(teacher, graph, len(classes), device)
     elif hasattr(teacher, "fit"):
         _warn_of_leak(f"a fitted {type(teacher).__name__}")
-        estimator, logits = teacher, _estimator_logits(teacher, graph, classes)
+        named = hasattr(teacher, "feature_names_in_")
+        estimator, logits = teacher, _estimator_logits(teacher, graph, classes, named)
     else:
         _warn_of_leak("an array of logits")
         logits = teacher
@@ -146,16 +148,14 @@ def _seed(estimator, rng):
             estimator.set_params(**{name: int(rng.randint(np.iinfo(np.int32).max))})
 
 
-def _estimator_logits(teacher, graph, classes):
+def _estimator_logits(teacher, graph, classes, named):
+    """`named` as in `feature_table`."""
     if not hasattr(teacher, "predict_proba"):
         raise TypeError(
             f"the teacher {type(teacher).__name__} has no predict_proba, which distillation "
             "needs. Wrap it: CalibratedClassifierCV(teacher)."
         )
-    if takes_graph(teacher):
-        data = graph.whole
-    else:
-        data = feature_table(graph) if hasattr(teacher, "feature_names_in_") else graph.features
+    data = graph.whole if takes_graph(teacher) else feature_table(graph, named)
     if isinstance(teacher, BaseNodeClassifier):
         log_proba = teacher.predict_log_proba(data)
     else:

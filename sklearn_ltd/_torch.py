@@ -96,7 +96,7 @@ def seeded(seed, device):
     Torch has one generator per device, so that fits in several threads take turns.
     """
     devices = [device] if device.type == "cuda" else []
-    with _global_state, _by_default(), torch.random.fork_rng(devices=devices):
+    with _global_state, _usual_modes(), torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)
         if devices:
             with torch.cuda.device(device):
@@ -126,11 +126,12 @@ def set_generator_states(states, device):
 
 
 @contextmanager
-def _by_default():
+def _usual_modes():
+    """Those of a new process."""
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False):  # gradients are on again, too
             yield
     finally:
         torch.set_default_dtype(dtype)
@@ -203,7 +204,7 @@ def relu_dropout(x, p, training):
     if not training or p == 0 or not _on_cpu(x):
         return dropout(x.relu(), p, training)
     kept, scale = _draw_kept(x, p)
-    kept &= x.detach().numpy() > 0
+    kept &= (x.detach() > 0).numpy() if x.dtype == torch.bfloat16 else x.detach().numpy() > 0
     return x * _factors(kept, scale, x.dtype)
 
 

@@ -333,9 +333,10 @@ def _labeled(estimator, graph, y):
     y = align_labels(y, graph)
     a_class = np.isin(y, estimator.classes_)
     if not a_class.any():
+        found = list(dict.fromkeys(y.tolist()))[:3]
         raise ValueError(
-            f"no label in y is a class of the classifier: got {np.unique(y)[:3].tolist()}, not any "
-            f"of {estimator.classes_[:3].tolist()}. Pass y as it was given to fit."
+            f"no label in y is a class of the classifier: got {found}, not any of "
+            f"{estimator.classes_[:3].tolist()}. Pass y as it was given to fit."
         )
     known = ~is_unknown(y, estimator.classes_)
     return graph[known], y[known]

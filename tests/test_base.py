@@ -246,11 +246,49 @@ def test_hidden_labels_are_not_read_whatever_their_order(make, named, table):
 
 
 @both
-@pytest.mark.parametrize("what", ["labeled_mask", "role"])
-def test_a_mask_or_roles_in_an_order_that_is_not_told_are_refused(make, what, named, table):
-    values = {"labeled_mask": table.known.to_numpy(), "role": table.role.to_numpy()}[what]
-    with pytest.raises(ValueError, match=rf"y is put in the order.*{what} has none.*Series"):
-        make().fit(named, table.y, **{what: values})
+@pytest.mark.parametrize(
+    ("what", "values"),
+    [
+        ("labeled_mask", lambda table: table.known.to_numpy()),
+        ("labeled_mask", lambda table: table.known.tolist()),
+        ("labeled_mask", lambda table: table.known.reset_index(drop=True)),
+        ("labeled_mask", lambda table: np.flatnonzero(table.known)),
+        ("role", lambda table: table.role.to_numpy()),
+        ("role", lambda table: table.role.reset_index(drop=True)),
+    ],
+)
+def test_a_mask_or_roles_in_an_order_that_is_not_told_are_refused(make, what, values, named, table):
+    with pytest.raises(ValueError, match=rf"y is put in the order.*{what} is not indexed.*Series"):
+        make().fit(named, table.y, **{what: values(table)})
+
+
+def test_weights_follow_the_labels(named, y, table):
+    clf = gnn().fit(named, y)
+    weights = pd.Series(np.arange(80.0), index=named.node_names)
+    expected = clf.score(named, y, weights.to_numpy())
+    assert clf.score(named, table.y, weights[table.index]) == expected
+    assert clf.score(named, y, weights[table.index]) == expected
+    with pytest.raises(ValueError, match="sample_weight is not indexed"):
+        clf.score(named, table.y, weights.to_numpy())
+
+
+@both
+def test_what_is_missing_in_a_mask_is_not_known(make, named, graph, y, known):
+    mask = pd.Series(known, index=named.node_names, dtype="boolean")
+    mask[~known] = pd.NA
+    expected = make().fit(named, y, labeled_mask=known)
+    assert_same_fit(make().fit(named, y, labeled_mask=mask[::-1]), expected, named)
+    mask.index = range(80)
+    assert_same_fit(make().fit(graph, y, labeled_mask=mask), expected, named)
+    assert graph[mask].nodes.tolist() == np.flatnonzero(known).tolist()
+
+
+@both
+def test_repeated_nodes_with_labels_in_the_same_order(make, named, y):
+    nodes = np.random.RandomState(0).randint(80, size=60)
+    series = pd.Series(y, index=named.node_names)
+    expected = make().fit(named[nodes], y[nodes])
+    assert_same_fit(make().fit(named[nodes], series.iloc[nodes]), expected, named)
 
 
 @both
@@ -267,10 +305,15 @@ def test_masked_labels_and_those_of_pandas_and_numpy_that_are_missing(make, grap
     assert expected.score(graph[known], missing[known]) == score
 
 
-def test_unlabelled_nodes_are_not_scored_where_minus_one_and_one_are_left(graph, y):
+@pytest.mark.parametrize("form", [list, lambda y: np.array(y, object), pd.Series])
+def test_unlabelled_nodes_are_not_scored_where_minus_one_and_one_are_left(form, graph, named, y):
     clf = gnn().fit(graph, y)
-    with pytest.raises(ValueError, match="unlabelled"):
-        clf.score(graph[:4], [-1, 1, 1, -1])
+    labels = form([-1, 1, 1, -1])
+    for some in (graph[:4], named[:4]):
+        if isinstance(labels, pd.Series) and some.has_node_names:
+            labels.index = some.node_names
+        with pytest.raises(ValueError, match="2 of 4 nodes are unlabelled"):
+            clf.score(some, labels)
     assert 0 <= gnn().fit(graph, np.where(y > 0, 1, -1)).score(graph[:4], [-1, 1, 1, -1]) <= 1
 
 
@@ -281,16 +324,17 @@ def test_strings_of_two_kinds_are_of_one_type(graph, y):
 
 
 @both
-def test_a_fit_and_a_prediction_inside_inference_mode(make, graph, y):
-    expected = make().fit(graph, y)
+@pytest.mark.parametrize("backbone", ["gcn", "sage"])
+def test_a_fit_and_a_prediction_inside_inference_mode(make, backbone, graph, y):
+    expected = make(backbone=backbone).fit(graph, y)
     fresh = Graph(graph.adjacency, graph.X)
     with torch.inference_mode():
-        inside = make().fit(fresh, y)
+        inside = make(backbone=backbone).fit(fresh, y)
     assert_same_fit(inside, expected, graph)
     fresh = Graph(graph.adjacency, graph.X)
     with torch.inference_mode():
         expected.predict(fresh)
-    assert_same_fit(make().fit(fresh, y), expected, graph)
+    assert_same_fit(make(backbone=backbone).fit(fresh, y), expected, graph)
 
 
 @pytest.mark.parametrize("batch_size", [None, 2])
@@ -304,6 +348,11 @@ def test_edges_that_hardly_count_are_mentioned(graph, y):
     light = Graph(graph.adjacency / 1000, graph.X)
     with pytest.warns(UserWarning, match=r"edges of a node weigh 0\.00\d+ together.*Scale"):
         gnn().fit(light, y)
+    few = sp.csr_array(([1.0, 1.0], ([0, 1], [1, 0])), shape=(80, 80))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        gnn().fit(Graph(few, graph.X), y)
+        gnn(backbone="mlp").fit(light, y)
 
 
 @pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e15])

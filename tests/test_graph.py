@@ -569,6 +569,10 @@ def test_the_index_of_an_adjacency_names_the_nodes():
     moved = Graph(table.loc[names[::-1], names[::-1]])
     assert_array_equal(moved.node_names, names[::-1])
     assert not Graph(pd.DataFrame(table.to_numpy())).has_node_names
+    by_columns = pd.DataFrame(graph.adjacency.toarray(), columns=names)
+    assert_array_equal(Graph(by_columns).node_names, names)
+    read = table.set_axis(range(5, 11), axis=0).set_axis(map(str, range(5, 11)), axis=1)
+    assert_array_equal(Graph(read).node_names, range(5, 11))
     with pytest.raises(ValueError, match=r"index and the columns of the adjacency.*loc\[names"):
         Graph(table.loc[names[::-1]])
 
@@ -588,6 +592,13 @@ def test_repeated_entries_of_sparse_features_add_up():
     X = sp.csr_array(pieces, shape=(N, N))
     assert_array_equal(Graph(adjacency, X).X.data, np.full(N, 2.0))
     assert X.nnz == 2 * N
+    small = sp.coo_array(([True, True], ([0, 0], [1, 1])), shape=(N, 2))
+    assert Graph(adjacency, small).X.data.tolist() == [2.0]
+
+
+def test_a_series_is_no_feature_matrix():
+    with pytest.raises(ValueError, match="2"):
+        Graph(ring_graph().adjacency, pd.Series(range(N)))
 
 
 def test_dates_are_no_features():

@@ -133,3 +133,10 @@ def test_explainers_know_how_far_a_node_sees(graph, backbone, hops):
     clf = GNNNodeClassifier(backbone, **SETTINGS).fit(graph, np.arange(30) % 3)
     layers = [m for m in clf.to_module().modules() if isinstance(m, MessagePassing)]
     assert len(layers) == hops
+
+
+@pytest.mark.parametrize("backbone", ["gcn", "sage", "gat"])
+def test_the_parameters_can_be_viewed_as_one_vector(backbone, graph):
+    module = GNNNodeClassifier(backbone, **SETTINGS).fit(graph, np.arange(30) % 3).to_module()
+    vector = torch.nn.utils.parameters_to_vector(module.parameters())
+    assert len(vector) == sum(parameter.numel() for parameter in module.parameters())

@@ -371,7 +371,7 @@ def test_a_transformer_that_works_in_place_leaves_the_graph_alone(form, people):
 
 def test_a_selector_that_needs_no_labels(people):
     NodeFeatures(VarianceThreshold()).fit(people).transform(people)
-    with pytest.raises((TypeError, ValueError), match="y"):
+    with pytest.raises(ValueError, match="requires y"):
         NodeFeatures(SelectKBest(k=1)).fit(people)
 
 

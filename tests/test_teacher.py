@@ -538,3 +538,35 @@ def test_a_teacher_that_chooses_features_by_name(graph, y):
         warnings.filterwarnings("error", message="X has feature names")
         bare = RandomForestClassifier(5, random_state=0).fit(graph.X, y)
         fit_quietly(ltd(FrozenEstimator(bare)), with_names, y)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_teacher_that_works_in_place_leaves_the_graph_alone(named, graph, y):
+    own = graph.with_features(graph.X.copy(), range(graph.shape[1]) if named else None)
+    ltd(make_pipeline(StandardScaler(copy=False), LogisticRegression())).fit(own, y)
+    np.testing.assert_array_equal(own.X, graph.X)
+
+
+class FirstColumns(ClassifierMixin, BaseEstimator):
+    """Chooses columns by name, and remembers none."""
+
+    def fit(self, X, y):
+        self.inner_ = LogisticRegression().fit(X[["a", "b"]].to_numpy(), y)
+        self.classes_ = self.inner_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.inner_.predict_proba(X[["a", "b"]].to_numpy())
+
+
+def test_a_teacher_is_asked_with_what_it_was_fitted_on(graph, y):
+    own = Graph(graph.adjacency, pd.DataFrame(graph.X[:, :3], columns=["a", "b", "c"]))
+    ltd(FirstColumns()).fit(own, y)
+
+
+def test_a_module_inside_inference_mode(graph, y):
+    module = GNNNodeClassifier("sage", **SMALL, random_state=0).fit(graph, y).to_module()
+    fresh = Graph(graph.adjacency, graph.X)
+    with torch.inference_mode():
+        fit_quietly(ltd(module, backbone="sage"), fresh, y)
+    fit_quietly(ltd(module, backbone="sage"), fresh, y)
