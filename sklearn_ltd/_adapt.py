@@ -71,7 +71,8 @@ def adapt(logits, labels, X, average, correct_frequencies):
     with threadpool_limits(1, user_api="blas"):
         heard = X is not None and len(stop)
         opinion = second_opinion(X, nodes, labels.codes[nodes]) if heard else None
-        logits = calibrate(logits, *known, labels.ratio(prior, "stop"), opinion)
+        learned = prior if correct_frequencies else np.full_like(prior, 1 / len(prior))
+        logits = calibrate(logits, *known, labels.ratio(prior, "stop"), learned, opinion)
         if correct_frequencies:
             class_prior = class_frequencies(logits)
             prior = usable_frequencies(class_prior, labels)
@@ -121,10 +122,12 @@ def _unit_rows(X):
     return sp.diags_array(1 / np.where(length > 0, length, 1)) @ X
 
 
-def calibrate(logits, nodes, y, weights, opinion=None):
-    """``z / T + b o``, with T and b >= 0 that make it likely at `nodes`.
+def calibrate(logits, nodes, y, weights, prior, opinion=None):
+    """``(z - log f) / T + log f + b o``, with T and b >= 0 that make it likely at `nodes`.
 
-    That is temperature scaling (Guo et al., 2017) and a logarithmic opinion pool of two.
+    That is temperature scaling (Guo et al., 2017), of what the teacher says beyond the class
+    frequencies f, and a logarithmic opinion pool of two: a teacher that knows nothing is left with
+    the frequencies.
 
     Parameters
     ----------
@@ -135,8 +138,10 @@ def calibrate(logits, nodes, y, weights, opinion=None):
         and b to 0: the logarithm of T has a standard normal prior, b the half of one.
     weights : ndarray of shape (n_classes,)
         How much a node of each class counts.
+    prior : ndarray of shape (n_classes,)
+        f, among the labels that the teacher has learned from.
     opinion : ndarray of shape (n, n_classes) or None
-        o, the log-probabilities of a second classifier.
+        o, the log-probabilities of a second classifier, as if all classes were equally frequent.
 
     Returns
     -------
@@ -148,6 +153,8 @@ def calibrate(logits, nodes, y, weights, opinion=None):
     """
     if not len(nodes):
         return logits
+    log_prior = np.log(prior).astype(logits.dtype)
+    logits = logits - log_prior
     opinions = [] if opinion is None else [opinion]
     known = [rows[nodes].astype(np.float64) for rows in (logits, *opinions)]
 
@@ -155,12 +162,13 @@ def calibrate(logits, nodes, y, weights, opinion=None):
         log_temperature, *shares = parameters
         penalty = log_temperature**2 / 2 + sum(b**2 for b in shares) / 2 / _OPINION_SCALE**2
         pooled = sum(b * rows for b, rows in zip((np.exp(-log_temperature), *shares), known))
+        pooled = pooled + log_prior
         return penalty - weights[y] @ log_softmax(pooled, axis=1)[np.arange(len(y)), y]
 
     bounds = [(-_WIDEST, _WIDEST)] + [(0, None)] * len(opinions)
     log_temperature, *shares = minimize(loss, np.zeros(len(bounds)), bounds=bounds).x
     factors = np.array([np.exp(-log_temperature), *shares], logits.dtype)
-    return sum(b * rows for b, rows in zip(factors, (logits, *opinions)))
+    return log_prior + sum(b * rows for b, rows in zip(factors, (logits, *opinions)))
 
 
 def class_frequencies(logits):

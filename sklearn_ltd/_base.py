@@ -363,7 +363,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "all ranks have to draw the same parameters. Pass random_state=0."
             )
 
-    def _run(self, step, graph, labels, device, first_epoch=0):
+    def _run(self, step, graph, labels, device, first_epoch=0, imitated=None):
         """Run the epochs of `step` and keep what the best one gave; return whether to go on."""
         nodes = labels.positions(*ROLES)
         known = self.classes_[labels.codes[nodes]]
@@ -376,6 +376,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 stage="fit",
                 max_iter=self.max_iter,
                 first_epoch=first_epoch,
+                imitated=imitated,
                 tasks=tasks,
             )
         self.history_ = run.history
@@ -391,7 +392,17 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self.state_ = module_state(step.module)
 
     def _run_epochs(
-        self, step, graph, labels, device, *, stage, max_iter, first_epoch=0, tasks=None
+        self,
+        step,
+        graph,
+        labels,
+        device,
+        *,
+        stage,
+        max_iter,
+        first_epoch=0,
+        imitated=None,
+        tasks=None,
     ):
         checkpoint = None
         if self.checkpoint_dir is not None:
@@ -399,6 +410,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             checkpoint = Checkpoint(self.checkpoint_dir, stage, fingerprint)
         stop_nodes, stop_y = labels.tensors("stop", device=device)
         if self.batch_size is not None:  # the step gives the logits of these nodes alone
+            imitated = None if imitated is None else imitated[stop_nodes]
             stop_nodes = torch.arange(len(stop_nodes), device=device)
         return run_epochs(
             step,
@@ -408,6 +420,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             max_iter=max_iter,
             n_iter_no_change=self.n_iter_no_change,
             first_epoch=first_epoch,
+            imitated=imitated,
             tasks=tasks,
             verbose=self.verbose if rank() == 0 and stage == "fit" else 0,
             name=type(self).__name__ + (" refit" if stage == "refit" else ""),

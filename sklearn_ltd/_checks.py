@@ -120,8 +120,9 @@ def rows_by_name(X, names):
     raise ValueError(
         f"the index of X has to hold the name of every node once: {len(missing)} nodes are "
         f"missing{_example(missing)}, {len(strange)} names are no nodes{_example(strange)}, "
-        f"{len(index) - len(given)} are repeated. Pass X.loc[names of the nodes], or "
-        "X.to_numpy() if its rows are in the order of the nodes."
+        f"{len(index) - len(given)} are repeated. Pass X.loc[names of the nodes], add nodes "
+        "without edges by G.add_nodes_from(X.index), or pass X.to_numpy() if its rows are in the "
+        "order of the nodes."
     )
 
 
@@ -254,7 +255,8 @@ def check_index(index, n_selected):
         index = index.astype(np.intp)
     scalar_mask = index.ndim == 0 and index.dtype == bool
     if index.ndim > 1 or index.dtype.kind not in "biu" or scalar_mask:
-        names = " Nodes by name: graph[graph.positions(names)]." if index.dtype.kind == "U" else ""
+        named = index.dtype.kind in "UO"
+        names = " Nodes by name: graph[graph.positions(names)]." if named else ""
         raise IndexError(
             "select nodes by integer positions, a boolean mask or a slice, got an array of "
             f"dtype {index.dtype} and shape {index.shape}.{names}"

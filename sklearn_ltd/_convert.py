@@ -40,7 +40,10 @@ def from_networkx(G, X, weight):
     import networkx as nx
 
     if not is_networkx(G):
-        raise TypeError(f"expected a networkx graph, got {type(G).__name__}. Use as_graph(obj).")
+        advice = "Use as_graph(obj)."
+        if hasattr(G, "columns"):
+            advice = "Make one of a table of edges by networkx.from_pandas_edgelist(table, ...)."
+        raise TypeError(f"expected a networkx graph, got {type(G).__name__}. {advice}")
     if len(G) == 0:
         raise ValueError("the graph is empty: networkx graph with 0 nodes, expected at least 1.")
     if weight not in (None, "weight") and not _on_any_edge(G, weight):

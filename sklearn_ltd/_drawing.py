@@ -158,6 +158,8 @@ def _losses(ax, epochs, curves):
 
 def _accuracy(ax, epochs, curves):
     ax.plot(epochs, curves["stop_accuracy"], color="black", linestyle="--", label="stop nodes")
+    if "agreement" in curves:
+        ax.plot(epochs, curves["agreement"], color=_BLUE, label="agreement with the targets")
     ax.set_ylabel("accuracy")
 
 

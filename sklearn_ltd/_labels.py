@@ -239,6 +239,12 @@ def _holds_names(index, graph, what):
     if len(set(index)) < len(index):
         raise ValueError(f"the index of {what} has repeated node names. Give one value per node.")
     positional = len(index) == len(graph) and set(index) != set(graph.node_names.tolist())
+    if positional and all(known) and index != list(range(len(index))):
+        raise ValueError(
+            f"the index of {what} holds the names of other nodes than those selected: it was split "
+            "in another order than the graph. Put it in that of the graph before, for example "
+            f"{what} = {what}.loc[graph.node_names]."
+        )
     if positional or not all(known):
         raise ValueError(
             f"the index of {what} is ambiguous: {sum(known)} node names and "

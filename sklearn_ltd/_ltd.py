@@ -89,7 +89,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
     max_iter : int, default=300
         Epochs of the student at most.  Where `best_iter_` is close to it, more may help.
     n_iter_no_change : int, default=50
-        Stop after this many epochs without a lower loss on the "stop" nodes.
+        Stop after this many epochs without a lower loss on the "stop" nodes, plus a penalty while
+        the student does not agree with its targets at nine nodes of ten.
     warmup_iter : int, default=20
         Epochs before the temperatures begin to learn; the best epoch is a later one.
     label_weight : float, default=1.0
@@ -178,8 +179,10 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Epochs run, and the best one, from 1: its temperatures were kept and, without `refit`,
         its parameters.
     history_ : list of dict of float
-        For every epoch the losses, accuracy and loss on the stop nodes, and mean and quantiles
-        of the temperatures as the epoch used them, under their network's dropout.
+        For every epoch the losses, accuracy and loss on the stop nodes, `agreement`, the share of
+        the nodes to which the student gives the class of the highest target (of the stop nodes
+        with `batch_size`), and mean and quantiles of the temperatures as the epoch used them,
+        under their network's dropout.
     architecture_ : dict
         What the student was built from.
     state_ : dict of str to ndarray
@@ -435,7 +438,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         targets = self._soft_targets(teacher_logits, temperatures)
         step = self._fixed_step(graph, labels, tensors, targets)
         self.initial_temperatures_ = self.temperatures_ = to_numpy(temperatures)
-        return self._run(step, graph, labels, device)
+        return self._run(step, graph, labels, device, imitated=targets.argmax(1))
 
     def _distil_again(self, graph, labels, teacher_logits, device):
         """Train a new student on all labels, with the temperatures and epochs found."""
@@ -491,7 +494,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
             interval=self.temperature_interval,
         )
         self.initial_temperatures_ = to_numpy(step.temperatures)
-        finished = self._run(step, graph, labels, device, self.warmup_iter)
+        imitated = teacher_logits.argmax(1)
+        finished = self._run(step, graph, labels, device, self.warmup_iter, imitated)
         self.temperatures_ = to_numpy(step.temperatures)
         return finished
 

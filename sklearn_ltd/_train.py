@@ -11,6 +11,9 @@ from ._checks import users_level
 from ._distributed import n_ranks
 from ._torch import generator_states, set_generator_states
 
+_AGREEMENT = 0.9  # of a student with its targets, from which on its loss alone counts
+_PENALTY = 10.0
+
 
 @torch.no_grad()
 def predict_logits(module, graph, **shared):
@@ -99,6 +102,7 @@ def run_epochs(
     n_iter_no_change,
     tasks,
     first_epoch=0,
+    imitated=None,
     verbose=0,
     name="",
     checkpoint=None,
@@ -107,7 +111,9 @@ def run_epochs(
 
     The best epoch is the one with the lowest loss on the stop nodes, the latest among equals:
     the accuracy of a few nodes is noisy, and often highest in an early epoch whose
-    probabilities are of no use yet.  Without stop nodes all epochs run and the last one counts.
+    probabilities are of no use yet.  The loss of a student is low as well where it is as yet
+    undecided, above all if nothing is certain: there `_criterion` adds a penalty.  Without stop
+    nodes all epochs run and the last one counts.
 
     Parameters
     ----------
@@ -121,6 +127,8 @@ def run_epochs(
         Epochs at most, and epochs without a better one after which to stop.
     first_epoch : int
         Epochs before this one (from 0) count only if none after it is reached.
+    imitated : torch.Tensor of shape (n,) or None
+        Classes that a student is to learn, for the rows of the logits.
     tasks : FitTasks or None
         Told when an epoch begins and ends; may ask to stop.
     verbose : int
@@ -153,7 +161,7 @@ def run_epochs(
                 tasks.begin_epoch()
             losses, logits = step()
             asked_to_stop = tasks is not None and tasks.end_epoch()
-            record, finite = _evaluate(losses, logits, stop_nodes, stop_y, class_weight)
+            record, finite = _evaluate(losses, logits, stop_nodes, stop_y, class_weight, imitated)
             if not finite:
                 if run.kept is not None:
                     _warn(name, f"the loss is no longer finite in epoch {epoch + 1}")
@@ -217,7 +225,7 @@ class _Run:
         self.history.append(record)
         if forget:
             self.best_loss = math.inf
-        loss = record.get("stop_loss", 0.0)
+        loss = _criterion(record)
         if loss <= self.best_loss:
             self.best_loss, self.best_epoch = loss, len(self.history) - 1
             self.kept = self.step.snapshot()
@@ -255,13 +263,23 @@ class _Run:
         set_generator_states(state["generators"], self.device)
 
 
-def _evaluate(losses, logits, stop_nodes, stop_y, class_weight):
+def _criterion(record):
+    """What the best epoch has the least of."""
+    if "stop_loss" not in record:
+        return 0.0
+    missing = max(0.0, _AGREEMENT - record.get("agreement", 1.0))
+    return record["stop_loss"] + _PENALTY * missing
+
+
+def _evaluate(losses, logits, stop_nodes, stop_y, class_weight, imitated):
     """The epoch's record, brought to the CPU in one go, and whether all numbers are finite."""
     numbers = dict(losses)
     if len(stop_nodes):
         stop = logits[stop_nodes]
         numbers["stop_accuracy"] = (stop.argmax(1) == stop_y).to(logits.dtype).mean()
         numbers["stop_loss"] = cross_entropy(stop, stop_y, class_weight)
+    if imitated is not None:
+        numbers["agreement"] = (logits.argmax(1) == imitated).to(logits.dtype).mean()
     numbers["sum"] = logits.square().sum()  # norms and deviations have to be finite as well
     values = torch.stack([number.detach().to(logits.dtype) for number in numbers.values()])
     record = dict(zip(numbers, values.tolist()))

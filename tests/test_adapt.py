@@ -6,6 +6,7 @@ import torch
 from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
 from sklearn import config_context
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import log_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 
@@ -44,14 +45,34 @@ def _true_logits(n, rng):
 def test_calibration_undoes_a_scale(scale):
     logits, y = _true_logits(5000, np.random.RandomState(0))
     nodes = np.arange(4000)
-    calibrated = calibrate((scale * logits).astype(np.float32), nodes, y[nodes], EQUAL)
+    calibrated = calibrate((scale * logits).astype(np.float32), nodes, y[nodes], EQUAL, EQUAL)
     assert calibrated.dtype == np.float32
     np.testing.assert_allclose(calibrated, logits, rtol=0.1)
 
 
+def test_a_teacher_that_knows_nothing_is_left_with_the_frequencies_of_its_labels():
+    rng = np.random.RandomState(0)
+    prior = np.array([0.8, 0.15, 0.05])
+    y = rng.choice(3, 2000, p=prior)
+    logits = np.log(prior) + 3 * rng.normal(size=(2000, 3))  # certain of what it does not know
+    calibrated = calibrate(logits, np.arange(1000), y[:1000], EQUAL, prior)
+    np.testing.assert_allclose(class_frequencies(calibrated), prior, atol=0.03)
+    assert (calibrated.argmax(axis=1) == 0).mean() > 0.97
+
+
+def test_random_labels_of_unequal_classes_are_not_made_worse(tiny):
+    """What the features say of them is chance: the largest class is all there is to predict."""
+    y = np.random.RandomState(0).choice(3, 80, p=[0.75, 0.15, 0.1])
+    forest = RandomForestClassifier(20, random_state=0)
+    clf = LTDNodeClassifier(forest, max_iter=60, random_state=0).fit(tiny.graph, y)
+    assert clf.class_prior_.argmax() == 0
+    assert clf.class_prior_[0] > 0.6
+    assert (clf.transduction_ == 0).mean() > 0.7
+
+
 def test_calibration_lowers_the_loss_on_other_nodes():
     logits, y = _true_logits(1000, np.random.RandomState(0))
-    calibrated = calibrate(6 * logits, np.arange(60), y[:60], EQUAL)
+    calibrated = calibrate(6 * logits, np.arange(60), y[:60], EQUAL, EQUAL)
     before, after = (softmax(z[60:], axis=1) for z in (6 * logits, calibrated))
     assert log_loss(y[60:], after) < log_loss(y[60:], before) - 0.5
 
@@ -59,9 +80,9 @@ def test_calibration_lowers_the_loss_on_other_nodes():
 def test_few_or_no_labels_leave_the_teacher_nearly_as_it_is():
     logits, y = _true_logits(10, np.random.RandomState(0))
     none = np.empty(0, int)
-    assert np.array_equal(calibrate(logits, none, y[none], EQUAL), logits)
+    assert np.array_equal(calibrate(logits, none, y[none], EQUAL, EQUAL), logits)
     right = logits.argmax(axis=1)[:2]  # both right: without a prior infinitely sharp
-    ratio = (calibrate(logits, np.arange(2), right, EQUAL) / logits).mean()
+    ratio = (calibrate(logits, np.arange(2), right, EQUAL, EQUAL) / logits).mean()
     assert 1 < ratio < 3
 
 
@@ -69,8 +90,8 @@ def test_calibration_weights_the_classes():
     logits, y = _true_logits(30, np.random.RandomState(0))
     nodes = np.arange(30)
     twice = np.r_[nodes, nodes[y == 0]]
-    repeated = calibrate(logits, twice, y[twice], EQUAL)
-    weighted = calibrate(logits, nodes, y, np.array([2.0, 1, 1]))
+    repeated = calibrate(logits, twice, y[twice], EQUAL, EQUAL)
+    weighted = calibrate(logits, nodes, y, np.array([2.0, 1, 1]), EQUAL)
     np.testing.assert_allclose(weighted, repeated, rtol=1e-6)
 
 
@@ -83,7 +104,7 @@ def _two_experts(n, rng):
 
 def test_independent_opinions_are_pooled():
     logits, opinion, y = _two_experts(3000, np.random.RandomState(0))
-    pooled = calibrate(logits, np.arange(500), y[:500], EQUAL, opinion)
+    pooled = calibrate(logits, np.arange(500), y[:500], EQUAL, EQUAL, opinion)
     evidence = logits + opinion  # adds up, by Bayes
     np.testing.assert_allclose(pooled, evidence, rtol=0.2, atol=1)
     right = (pooled.argmax(axis=1) == y).mean()
@@ -92,8 +113,8 @@ def test_independent_opinions_are_pooled():
 
 def test_an_opinion_that_is_always_wrong_is_not_heard():
     logits, opinion, y = _two_experts(500, np.random.RandomState(0))
-    alone = calibrate(logits, np.arange(100), y[:100], EQUAL)
-    pooled = calibrate(logits, np.arange(100), y[:100], EQUAL, -opinion)
+    alone = calibrate(logits, np.arange(100), y[:100], EQUAL, EQUAL)
+    pooled = calibrate(logits, np.arange(100), y[:100], EQUAL, EQUAL, -opinion)
     np.testing.assert_allclose(pooled, alone, rtol=1e-3, atol=1e-3)
 
 
@@ -103,8 +124,8 @@ def test_an_opinion_that_is_worth_nothing_is_hardly_heard():
         logits, _, y = _two_experts(500, np.random.RandomState(seed))
         _, opinion, _ = _two_experts(500, np.random.RandomState(100 + seed))
         seen = np.arange(100)
-        alone = calibrate(logits, seen, y[seen], EQUAL)
-        pooled = calibrate(logits, seen, y[seen], EQUAL, opinion)
+        alone = calibrate(logits, seen, y[seen], EQUAL, EQUAL)
+        pooled = calibrate(logits, seen, y[seen], EQUAL, EQUAL, opinion)
         shares.append((alone.argmax(axis=1) == pooled.argmax(axis=1)).mean())
     assert np.mean(shares) > 0.97
 

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier, NodeFeatures, _base
 from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd._distill import TemperatureNetwork
+from sklearn_ltd._train import _criterion
 from sklearn_ltd.datasets import make_attributed_sbm
 from sklearn_ltd.model_selection import assign_roles
 
@@ -281,6 +282,12 @@ def test_what_is_missing_in_a_mask_is_not_known(make, named, graph, y, known):
     mask.index = range(80)
     assert_same_fit(make().fit(graph, y, labeled_mask=mask), expected, named)
     assert graph[mask].nodes.tolist() == np.flatnonzero(known).tolist()
+
+
+def test_labels_that_a_splitter_has_put_in_another_order_are_refused(named, y, known):
+    series = pd.Series(y, index=named.node_names).sample(frac=1, random_state=0)
+    with pytest.raises(ValueError, match=r"names of other nodes.*y = y\.loc\[graph\.node_names\]"):
+        gnn().fit(named[:40], series[:40])
 
 
 @both
@@ -656,7 +663,7 @@ def test_history_has_a_record_of_floats_per_epoch(make, graph, y):
     losses = {"loss"}
     if make is ltd:
         losses |= {"evaluation_loss", "temperature_mean", "temperature_negative"}
-        losses |= {"temperature_q05", "temperature_median", "temperature_q95"}
+        losses |= {"temperature_q05", "temperature_median", "temperature_q95", "agreement"}
     for record in clf.history_:
         assert set(record) == losses | {"stop_accuracy", "stop_loss"}
         assert all(type(value) is float for value in record.values())
@@ -681,7 +688,9 @@ def test_early_stopping_restores_the_best_epoch(make, backbone, graph, y, role):
     accuracy = clf.score(graph[role == "stop"], y[role == "stop"])
     assert best["stop_accuracy"] == pytest.approx(accuracy)
     counted = clf.history_[getattr(clf, "warmup_iter", 0) :]
-    assert best["stop_loss"] == min(record["stop_loss"] for record in counted)
+    assert _criterion(best) == min(map(_criterion, counted))
+    if make is not ltd:
+        assert _criterion(best) == best["stop_loss"]
 
 
 def test_the_last_fit_trains_on_all_labels_with_the_temperatures_and_epochs_found(graph, y, role):

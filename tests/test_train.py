@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd._backbones import BACKBONES, make_backbone
 from sklearn_ltd._tensors import EdgeTensors, GraphTensors
-from sklearn_ltd._train import PlainStep
+from sklearn_ltd._train import PlainStep, run_epochs
 
 N, D, C = 12, 5, 3
 
@@ -47,3 +47,46 @@ def test_epochs_equal_a_plain_loop(backbone):
         assert torch.equal(found, logits)
     if module.first_layer:  # which the pass that ends an epoch shares with the next one
         assert len(calls) == len(expected) + 1
+
+
+class Played:
+    """A step whose logits of two nodes, of which the first stops, are given."""
+
+    changing = ()
+
+    def __init__(self, logits):
+        self.logits = iter(logits)
+        self.n_epochs = 0
+        self.restored = None
+
+    def __call__(self):
+        self.n_epochs += 1
+        return {"loss": torch.tensor(1.0)}, torch.tensor(next(self.logits))
+
+    def snapshot(self):
+        return self.n_epochs
+
+    def restore(self, kept):
+        self.restored = kept
+
+
+UNDECIDED, SURE = [[0.1, 0.0], [0.1, 0.0]], [[0.0, 5.0], [0.0, 5.0]]
+
+
+@pytest.mark.parametrize(("imitated", "best"), [(None, 1), ([1, 1], 2), ([0, 0], 1)])
+def test_an_undecided_student_is_not_the_best_one(imitated, best):
+    """The first epoch has the lower loss on the stop node, whose class is 0."""
+    step = Played([UNDECIDED, SURE])
+    run = run_epochs(
+        step,
+        torch.tensor([0]),
+        torch.tensor([0]),
+        imitated=None if imitated is None else torch.tensor(imitated),
+        max_iter=2,
+        n_iter_no_change=5,
+        tasks=None,
+    )
+    assert run.best_epoch + 1 == step.restored == best
+    assert run.history[0]["stop_loss"] < run.history[1]["stop_loss"]
+    if imitated is not None:
+        assert [record["agreement"] for record in run.history] == [1 - imitated[0], imitated[0]]
