@@ -330,11 +330,11 @@ def warn_of_light_edges(graph):
 
 
 def warn_of_unequal_scales(graph):
-    """A feature that is ten times as large as all others together drowns them."""
+    """A feature that is several times as large as all others together drowns them."""
     if not graph._whole.has_features or graph.shape[1] < 2:
         return
     column, share = graph._whole.largest_feature
-    if share > 0.99:
+    if share > 0.95:
         names = graph.feature_names
         name = f"column {column}" if names is None else repr(str(names[column]))
         warnings.warn(
