@@ -12,7 +12,7 @@ from ._distributed import n_ranks
 from ._torch import generator_states, set_generator_states
 
 _AGREEMENT = 0.9  # of a student with its targets, from which on its loss alone counts
-_PENALTY = 10.0
+_PENALTY = 3.0
 
 
 @torch.no_grad()

@@ -70,7 +70,7 @@ class Played:
         self.restored = kept
 
 
-UNDECIDED, SURE = [[0.1, 0.0], [0.1, 0.0]], [[0.0, 5.0], [0.0, 5.0]]
+UNDECIDED, SURE = [[0.1, 0.0], [0.1, 0.0]], [[0.0, 3.0], [0.0, 3.0]]
 
 
 @pytest.mark.parametrize(("imitated", "best"), [(None, 1), ([1, 1], 2), ([0, 0], 1)])
