@@ -145,7 +145,7 @@ def align_labels(y, graph):
 def align_series(values, graph, what, missing=None):
     """A Series whose index holds node names, as an array along the view; else what came.
 
-    NaN among pandas' booleans is False.
+    NaN in a mask is False.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def align_series(values, graph, what, missing=None):
     """
     if not _is_series(values):
         return values
-    if str(values.dtype) == "boolean":
+    if missing is False and str(values.dtype) == "boolean":
         values = values.fillna(False).astype(bool)
     index = values.index.tolist()
     if not graph.has_node_names:

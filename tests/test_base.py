@@ -324,6 +324,15 @@ def test_unlabelled_nodes_are_not_scored_where_minus_one_and_one_are_left(form, 
     assert 0 <= gnn().fit(graph, np.where(y > 0, 1, -1)).score(graph[:4], [-1, 1, 1, -1]) <= 1
 
 
+@pytest.mark.parametrize("by_name", [False, True])
+def test_labels_that_are_true_false_or_missing(by_name, graph, named, y, known):
+    labels = pd.Series(y == 1, dtype="boolean").where(known)
+    if by_name:
+        labels = labels.set_axis(named.node_names)[::-1]
+    expected = gnn().fit(graph[known], (y == 1)[known])
+    assert_same_fit(gnn().fit(named if by_name else graph, labels), expected, graph)
+
+
 def test_strings_of_two_kinds_are_of_one_type(graph, y):
     labels = NAMES[y].astype(object)
     labels[3] = np.str_(labels[3])
