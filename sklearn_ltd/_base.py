@@ -183,8 +183,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         graph = as_graph(graph)
-        if sample_weight is not None:
-            sample_weight = follow_labels(sample_weight, y, graph, "sample_weight", missing=0.0)
+        sample_weight = follow_labels(sample_weight, y, graph, "sample_weight", missing=0.0)
         y = align_labels(y, graph)
         unknown = is_unknown(y, self.classes_)
         if unknown.any():

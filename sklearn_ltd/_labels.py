@@ -228,6 +228,7 @@ def _holds_names(index, graph, what):
     """
     names = set(graph.whole.node_names.tolist())
     known = [name in names for name in index]
+    counted = index == list(range(len(index)))
     if not any(known):
         if all(isinstance(value, int) for value in index) and not names & set(map(str, index)):
             return False
@@ -239,7 +240,7 @@ def _holds_names(index, graph, what):
     if len(set(index)) < len(index):
         raise ValueError(f"the index of {what} has repeated node names. Give one value per node.")
     positional = len(index) == len(graph) and set(index) != set(graph.node_names.tolist())
-    if positional and all(known) and index != list(range(len(index))):
+    if positional and all(known) and not counted:
         raise ValueError(
             f"the index of {what} holds the names of other nodes than those selected: it was split "
             "in another order than the graph. Put it in that of the graph before, for example "
@@ -252,7 +253,7 @@ def _holds_names(index, graph, what):
             f"selected nodes. Index it by graph.node_names, or pass {what}.to_numpy() in node "
             "order."
         )
-    if len(index) == len(graph) and index == list(range(len(index))) != graph.node_names.tolist():
+    if len(index) == len(graph) and counted and index != graph.node_names.tolist():
         raise ValueError(
             f"the index of {what} is ambiguous: 0, 1, 2, ... may be names of nodes or their order "
             f"in the graph, which begins with {graph.node_names[:3].tolist()}. Pass "
