@@ -15,6 +15,7 @@ real time, until the GPU has done its work.
     PyG         the same with torch_geometric.nn.models.GCN, edge_index and dense features
     products    the bare sparse products of the GNN epoch of a GCN, if every pass does its own
     LTD products    those of its "LTD every epoch"
+    FT launched, LTD launched   FT and LTD on a GPU, every kernel launched from Python
 
     python benchmarks/speed.py --data ../shared/data --graphs cora citeseer amazon_photo
     python benchmarks/speed.py --graphs 10000 100000 300000 --backbones gcn \\
@@ -22,7 +23,8 @@ real time, until the GPU has done its work.
 
 CPU and GPU of one machine, into a file of their own:
 
-    python benchmarks/speed.py --contenders FT LTD --device cuda --out gpu.csv
+    python benchmarks/speed.py --contenders FT LTD "FT launched" "LTD launched" --device cuda \\
+        --out gpu.csv
     python benchmarks/speed.py --contenders FT LTD --threads 8 --out gpu.csv
 
 A number stands for a generated graph of so many nodes, ten times as many edges, 100 dense features.
@@ -33,6 +35,7 @@ import statistics
 import time
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -63,10 +66,11 @@ GRAPHS = ["cora", "citeseer", "amazon_photo", "amazon_computers"]
 CONTENDERS = ["FT", "LTD", "LTD every epoch", "scalable", "published", "GNN"]
 CONTENDERS += ["PyG", "products", "LTD products"]
 GCN_ONLY = CONTENDERS[-3:]
+GPU_ONLY = ["FT launched", "LTD launched"]
 FIELDS = ["graph", "backbone", "device", "threads", "contender", "milliseconds", "repeats"]
 HIDDEN = 64
 INTERVAL = LTDNodeClassifier().temperature_interval
-N_EPOCHS = {"LTD": INTERVAL}  # of a contender in one call; 1 for the others
+N_EPOCHS = {"LTD": INTERVAL, "LTD launched": INTERVAL}  # in one call; 1 for the others
 
 
 class Cell:
@@ -112,6 +116,9 @@ class Cell:
 
     def contender(self, name):
         """A callable that runs one epoch, or as many as `N_EPOCHS` says."""
+        if name in GPU_ONLY:
+            with mock.patch("sklearn_ltd._replay._can_record", return_value=False):
+                return self.contender(name.removesuffix(" launched"))
         make = {
             "FT": lambda: self.fixed(torch.ones_like(self.weights)),
             "LTD": self.whole_interval,
@@ -331,17 +338,16 @@ def table(rows):
 
 def gpu_table(rows):
     """A Markdown table: milliseconds on the CPU and on the GPU, side by side."""
-    parts = []
-    for device in ("cpu", "cuda"):
-        own = rows[rows.device == device]
-        times = own.pivot(index=FIELDS[:2], columns="contender", values="milliseconds")
-        parts.append(times.reindex(columns=CONTENDERS).dropna(axis=1, how="all"))
-    on_cpu, on_gpu = parts
+    times = rows.pivot(index=FIELDS[:2], columns=["contender", "device"], values="milliseconds")
+    names = pd.MultiIndex.from_product([CONTENDERS + GPU_ONLY, ["cpu", "cuda"]])
+    times = times.reindex(columns=names)
     columns = {}
     for name in ("FT", "LTD"):
-        columns |= {f"{name}, CPU (ms)": on_cpu[name], f"{name}, GPU (ms)": on_gpu[name]}
-        columns[f"{name}, CPU / GPU"] = on_cpu[name] / on_gpu[name]
-    return markdown(pd.DataFrame(columns).round(1))
+        cpu, gpu = times[name, "cpu"], times[name, "cuda"]
+        columns |= {f"{name}, CPU (ms)": cpu, f"{name}, GPU (ms)": gpu}
+        columns[f"{name}, CPU / GPU"] = cpu / gpu
+        columns[f"{name}, launched / replayed"] = times[f"{name} launched", "cuda"] / gpu
+    return markdown(pd.DataFrame(columns).round(2).dropna(axis=1, how="all"))
 
 
 def markdown(frame):
@@ -359,7 +365,8 @@ def main():
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--graphs", nargs="+", default=GRAPHS)
     parser.add_argument("--backbones", nargs="+", default=BACKBONES, choices=BACKBONES)
-    parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS)
+    choices = CONTENDERS + GPU_ONLY
+    parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=choices)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.csv"))
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])

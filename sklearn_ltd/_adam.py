@@ -74,7 +74,11 @@ class TensorAdam:
         mean = state["exp_avg"].lerp_(gradient, 1 - betas[0])
         square = state["exp_avg_sq"].lerp_(_mean_square(gradient), 1 - betas[1])
         root = (square.sqrt() / share2**0.5).add_(group["eps"])
-        parameter.addcmul_(mean, state["size"] / root, value=-group["lr"] / share1 / unit)
+        rate = group["lr"] / share1 / unit
+        if _on_gpu(parameter):  # where the steps are counted too
+            parameter.addcmul_(mean, (state["size"] / root * -rate).to(mean.dtype))
+        else:
+            parameter.addcmul_(mean, state["size"] / root, value=-rate)
 
     def state_dict(self):
         """The state of every parameter in their order; the settings are not part of it."""
@@ -85,7 +89,7 @@ class TensorAdam:
         for parameter, state in zip(self._parameters(), states.values(), strict=True):
             if state is not None:
                 self.state[parameter] = {
-                    name: value.to(parameter, copy=True) if torch.is_tensor(value) else value
+                    name: value.to(parameter.device, copy=True) if torch.is_tensor(value) else value
                     for name, value in state.items()
                 }
 
@@ -99,7 +103,13 @@ def _start(parameter, unit):
     smallest = 0.1 * (n_rows / max(parameter.numel(), 1)) ** 0.5
     size = _mean_square(parameter * unit).sqrt().clamp_min(smallest)
     moments = {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(size)}
-    return {"step": 0, "size": size} | moments
+    step = torch.zeros((), dtype=torch.float64, device=size.device) if _on_gpu(parameter) else 0
+    return {"step": step, "size": size} | moments
+
+
+def _on_gpu(parameter):
+    """Whether steps are counted on the device: a recorded epoch (`Replay`) has no other numbers."""
+    return parameter.is_cuda
 
 
 def _mean_square(tensor):

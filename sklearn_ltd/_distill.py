@@ -13,6 +13,7 @@ from torch import nn
 from torch.func import functional_call
 
 from ._distributed import own_share
+from ._replay import runner
 from ._sampling import shuffled
 from ._torch import class_log_softmax, class_softmax, dropout, relu_dropout, store_by_columns
 from ._train import clone_state, cross_entropy, predict_logits, trainable
@@ -219,6 +220,7 @@ class LearnedDistillation:
         *("module", "optimizer", "network", "temperature_optimizer"),
         *("logits", "targets", "summary", "n_epochs"),
     )
+    carried = ("logits", "targets", "summary")
 
     def __init__(
         self,
@@ -249,6 +251,7 @@ class LearnedDistillation:
         self.entropy = neighbor_entropy(class_softmax(teacher_logits), graph.neighbor_mean)
         self.logits = predict_logits(module, graph)
         self.n_epochs = 0
+        self._run = runner(module, filter(None, [optimizer, temperature_optimizer]))
         self.copies = self._shared = None
         self.targets = self.summary = None
         _, self.temperatures = self.snapshot()
@@ -258,6 +261,10 @@ class LearnedDistillation:
         due = self.targets is None or warm % self.interval == 0
         learning = due and warm >= 0 and self.temperature_optimizer is not None
         self.n_epochs += 1
+        return self._run(self, due, learning)
+
+    def epoch(self, due, learning):
+        """One epoch, in which the temperatures are set anew or not, and learn or not."""
         targets = self._prepare(learning) if due else self.targets
         loss, gradients, leaf = self._distil(targets, learning)
         if learning:
@@ -308,7 +315,7 @@ class LearnedDistillation:
             for name, parameter in self.module.named_parameters()
             if parameter.requires_grad
         }
-        self._shared = self.module.shared(self.graph, self.copies)
+        self._shared = self.module.shared(self.graph, self.copies) if self._run.shares else {}
 
     def _forward(self):
         return functional_call(self.module, self.copies, (self.graph,), self._shared)
@@ -374,7 +381,7 @@ def step_scale(optimizer, parameters):
                 continue
             state = optimizer.state[parameter]
             beta1, beta2 = group["betas"]
-            t = float(state["step"])
+            t = state["step"].double() if torch.is_tensor(state["step"]) else state["step"]
             denominator = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt_().add_(group["eps"])
             rate = group["lr"] * state.get("size", 1.0) / group.get("unit", 1.0) ** 2
             scales[parameter] = rate * (1 - beta1) / (1 - beta1**t) / denominator

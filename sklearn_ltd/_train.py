@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ._checks import users_level
 from ._distributed import n_ranks
+from ._replay import runner
 from ._torch import generator_states, set_generator_states
 
 _AGREEMENT = 0.9  # of a student with its targets, from which on its loss alone counts
@@ -61,16 +62,21 @@ class PlainStep:
     """
 
     changing: tuple[str, ...] = ("module", "optimizer")  # what an epoch changes, for checkpoints
+    carried: tuple[str, ...] = ()  # tensors that it replaces, see `Replay`
 
     def __init__(self, module, graph, loss, optimizer):
         self.module = module
         self.graph = graph
         self.loss = loss
         self.optimizer = optimizer
+        self._run = runner(module, [optimizer])
         self._shared = None  # by the pass that ends an epoch and the one that begins the next
 
     def __call__(self):
         """Step once; return the losses and the logits after the step."""
+        return self._run(self)
+
+    def epoch(self):
         if self._shared is None:
             self._shared = self._share()
         self.optimizer.zero_grad()
@@ -82,6 +88,8 @@ class PlainStep:
         return {"loss": loss.detach()}, predict_logits(self.module, self.graph, **self._shared)
 
     def _share(self):
+        if not self._run.shares:
+            return {}
         return self.module.shared(self.graph, dict(self.module.named_parameters()))
 
     def snapshot(self):
