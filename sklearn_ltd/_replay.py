@@ -1,11 +1,13 @@
 """Epochs on a GPU: launched kernel by kernel the first time, replayed from a recording later."""
 
+import os
+
 import torch
 
 from ._adam import TensorAdam
-from ._backbones import EdgeIndexModule
+from ._backbones import BACKBONES
 
-_TESTED = (2, 11)  # version of torch from which on recordings are made
+_OLDEST = (2, 11)  # version of torch with which recordings were tried
 
 
 def runner(module, optimizers):
@@ -13,15 +15,21 @@ def runner(module, optimizers):
 
     Modules of others may do what a recording misses, as drawing numbers in Python.
     """
-    own = not isinstance(module, EdgeIndexModule) and all(
+    own = type(module) in BACKBONES.values() and all(
         isinstance(optimizer, TensorAdam) for optimizer in optimizers
     )
-    return Replay() if own and _can_record(module) else AsTheyAre()
+    device = next(module.parameters()).device if own else None
+    return Replay(device) if own and _can_record(device) else AsTheyAre()
 
 
-def _can_record(module):
-    on_gpu = all(parameter.is_cuda for parameter in module.parameters())
-    return on_gpu and torch.version.hip is None and torch.__version__ >= _TESTED
+def _can_record(device):
+    return (
+        device.type == "cuda"
+        and torch.version.hip is None
+        and torch.__version__ >= _OLDEST
+        and not torch.is_anomaly_enabled()  # looks at every gradient
+        and os.environ.get("SKLEARN_LTD_CUDA_GRAPHS") != "0"
+    )
 
 
 class AsTheyAre:
@@ -38,48 +46,48 @@ class Replay:
 
     An epoch is some hundred small kernels.  From Python it takes longer to launch them than a GPU
     takes to be done with them; all of a CUDA graph are launched at once.  It keeps the memory of
-    the epoch for itself: where that is not there, nothing is recorded.
+    the epoch for itself: where that is not there, epochs run as they are.
 
     An epoch may change tensors in place and replace those that ``step.carried`` names.  It draws
     the same random numbers as without a recording.  What it returns holds until the next epoch.
+
+    Parameters
+    ----------
+    device : torch.device
     """
 
-    shares = False
+    shares = False  # a recording has to find all that it reads where it was
 
-    def __init__(self):
+    def __init__(self, device):
+        self.device = device
         self.begun = set()
         self.recordings = {}  # kind of epoch: a CUDA graph and what the epoch returns
         self.carried = {}  # the tensors that every recording reads at its start and leaves behind
-        self.pool = self.records = None
+        self.pool = self.stream = None  # one for all recordings, which run one after the other
 
     def __call__(self, step, *kind):
-        if kind not in self.begun:  # loads kernels, makes what is kept with the graph
-            self.begun.add(kind)
-            return step.epoch(*kind)
-        if self.records is None:
-            self._start(step)
-        if not self.records:
-            return step.epoch(*kind)
-        self._hand_over(step)
-        if kind not in self.recordings:
-            self.recordings[kind] = self._record(step, kind)
-        recording, results = self.recordings[kind]
-        recording.replay()
-        return results
+        with torch.cuda.device(self.device):
+            if kind not in self.recordings and not (kind in self.begun and _has_room()):
+                self.begun.add(kind)  # loads kernels, makes what is kept with the graph
+                return step.epoch(*kind)
+            if self.pool is None:
+                self._start(step)
+            self._hand_over(step)
+            if kind not in self.recordings:
+                self.recordings[kind] = self._record(step, kind)
+            recording, results = self.recordings[kind]
+            recording.replay()
+            return results
 
     def _start(self, step):
-        free, _ = torch.cuda.mem_get_info()
-        self.records = 2 * torch.cuda.memory_reserved() < free
-        self.pool = torch.cuda.graph_pool_handle()  # one for all: they run one after the other
-        if self.records:
-            self.carried = {name: getattr(step, name).clone() for name in step.carried}
+        self.carried = {name: getattr(step, name).clone() for name in step.carried}
+        self.pool, self.stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
 
     def _record(self, step, kind):
         """Nothing is computed meanwhile."""
         recording = torch.cuda.CUDAGraph()
-        stream = torch.cuda.Stream()  # torch's own stays on the first device that was used
         with torch.cuda.graph(
-            recording, pool=self.pool, stream=stream, capture_error_mode="thread_local"
+            recording, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"
         ):
             results = step.epoch(*kind)
             for name, tensor in self.carried.items():
@@ -95,3 +103,9 @@ class Replay:
             if left is not tensor:
                 tensor.copy_(left)
                 setattr(step, name, tensor)
+
+
+def _has_room():
+    """Whether as much memory again is free, twice."""
+    free, _ = torch.cuda.mem_get_info()
+    return 2 * torch.cuda.memory_reserved() < free

@@ -1,12 +1,13 @@
 """Recorded epochs against those that are run as they are."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.torch_version import TorchVersion
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -14,7 +15,7 @@ from sklearn_ltd import GNNNodeClassifier, LTDNodeClassifier
 from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd._backbones import BACKBONES, EdgeIndexModule, make_backbone
 from sklearn_ltd._distill import LearnedDistillation, TemperatureNetwork, distillation_loss
-from sklearn_ltd._replay import AsTheyAre, Replay, runner
+from sklearn_ltd._replay import AsTheyAre, Replay, _can_record, runner
 from sklearn_ltd._tensors import EdgeTensors, GraphTensors
 from sklearn_ltd._train import PlainStep, predict_logits
 from sklearn_ltd.datasets import make_attributed_sbm
@@ -63,10 +64,11 @@ def without_gpu(monkeypatch):
         with graph:
             yield
 
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Operations)
     monkeypatch.setattr(torch.cuda, "graph", recording)
     monkeypatch.setattr(torch.cuda, "Stream", lambda: None)
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 2000))
     monkeypatch.setattr("sklearn_ltd._torch._on_cpu", lambda x: False)
     monkeypatch.setattr("sklearn_ltd._adam._on_gpu", lambda parameter: True)
@@ -98,7 +100,7 @@ def make_step(kind, backbone, sparse, recorded):
             interval=3,
         )
     if recorded:
-        step._run = Replay()
+        step._run = Replay(torch.device("cpu"))
     return step
 
 
@@ -153,15 +155,28 @@ def test_nothing_is_recorded_where_memory_is_short(monkeypatch):
     assert not steps[1]._run.recordings
 
 
-def test_what_is_recorded():
+def test_what_is_recorded(monkeypatch):
     module = make_backbone("gcn", 8, 3, 8, 2, 0.5)
     own, other = TensorAdam(module.parameters(), 0.1), torch.optim.SGD(module.parameters(), 0.1)
     assert isinstance(runner(module, [own]), AsTheyAre)  # on a CPU
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sklearn_ltd._replay._can_record", lambda module: True)
-        assert isinstance(runner(module, [own, own]), Replay)
-        assert isinstance(runner(module, [own, other]), AsTheyAre)
-        assert isinstance(runner(EdgeIndexModule(module, 3), [own]), AsTheyAre)
+    monkeypatch.setattr("sklearn_ltd._replay._can_record", lambda device: True)
+    assert isinstance(runner(module, [own, own]), Replay)
+    assert isinstance(runner(module, [own, other]), AsTheyAre)
+    assert isinstance(runner(type("Mine", (type(module),), {})(8, 3), [own]), AsTheyAre)
+    assert isinstance(runner(EdgeIndexModule(module, 3), [own]), AsTheyAre)
+
+
+def test_recordings_can_be_switched_off(monkeypatch):
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.11.0+cu130"))
+    monkeypatch.setattr(torch.version, "hip", None)
+    assert _can_record(torch.device("cuda:1"))
+    with torch.autograd.set_detect_anomaly(True):
+        assert not _can_record(torch.device("cuda"))
+    monkeypatch.setenv("SKLEARN_LTD_CUDA_GRAPHS", "0")
+    assert not _can_record(torch.device("cuda"))
+    monkeypatch.undo()
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.9.1"))
+    assert not _can_record(torch.device("cuda"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
@@ -169,10 +184,14 @@ def test_what_is_recorded():
 @pytest.mark.parametrize("make", [GNNNodeClassifier, LTDNodeClassifier])
 def test_fits_on_a_gpu_are_the_same_with_recordings(make, backbone, monkeypatch):
     settings = {"backbone": backbone, "max_iter": 30, "device": "cuda", "random_state": 0}
+    if make is LTDNodeClassifier:
+        settings |= {"warmup_iter": 2, "temperature_interval": 2}
+    replays = []
+    replay = torch.cuda.CUDAGraph.replay
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda g: replays.append(g) or replay(g))
     recorded = make(**settings).fit(DATA.graph, DATA.y)
-    if torch.__version__ >= (2, 11):
-        assert isinstance(runner(recorded._module[1], []), Replay)
-    monkeypatch.setattr("sklearn_ltd._replay._can_record", lambda module: False)
+    assert bool(replays) == _can_record(torch.device("cuda"))
+    monkeypatch.setenv("SKLEARN_LTD_CUDA_GRAPHS", "0")
     plain = make(**settings).fit(DATA.graph, DATA.y)
     losses = [[epoch["loss"] for epoch in clf.history_] for clf in (recorded, plain)]
     np.testing.assert_allclose(*losses, rtol=1e-3)
