@@ -440,7 +440,8 @@ def table(rows, variants, baseline):
         p = ttest_rel(gain, np.zeros(len(gain))).pvalue
         means = cells[variant].mean()
         numbers = [f"{mean:.2f}" for mean in [*means, means.mean()]]
-        numbers.append(f"{gain.mean():+.2f} ± {gain.sem():.2f} ({p:.2g})")
+        difference = f"{gain.mean():+.2f} ± {gain.sem():.2f} ({p:.2g})"
+        numbers.append("" if variant == baseline else difference)
         lines.append("| " + " | ".join([variant, *numbers]) + " |")
     return "\n".join(lines)
 
