@@ -216,11 +216,11 @@ class LearnedDistillation:
         Every so many epochs the temperatures are set anew, and learn; 1 in the paper.
     """
 
+    carried = ("logits", "targets", "summary")
     changing = (
         *("module", "optimizer", "network", "temperature_optimizer"),
-        *("logits", "targets", "summary", "n_epochs"),
+        *(*carried, "n_epochs"),
     )
-    carried = ("logits", "targets", "summary")
 
     def __init__(
         self,

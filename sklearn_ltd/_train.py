@@ -77,6 +77,7 @@ class PlainStep:
         return self._run(self)
 
     def epoch(self):
+        """What a call does, kernel by kernel or as a recording."""
         if self._shared is None:
             self._shared = self._share()
         self.optimizer.zero_grad()
