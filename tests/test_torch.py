@@ -9,7 +9,7 @@ from sklearn_ltd._torch import class_log_softmax, class_softmax, dropout, relu_d
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.6])
 def test_dropout_keeps_a_share_of_the_entries_and_the_mean(p):
     torch.manual_seed(0)
-    x = torch.full((301, 333), 2.0, dtype=torch.float64)
+    x = torch.full((901, 333), 2.0, dtype=torch.float64)  # more than a block
     dropped = dropout(x, p, training=True)
     kept = dropped != 0
     assert kept.double().mean().item() == pytest.approx(1 - p, abs=0.01)
@@ -41,9 +41,18 @@ def test_dropout_has_all_derivatives():
     assert torch.autograd.gradcheck(masked, x, check_forward_ad=True)
 
 
+def test_dropout_does_not_depend_on_how_entries_are_stored():
+    x = torch.randn(50, 7)
+    results = []
+    for stored in (x, x.t().contiguous().t()):
+        torch.manual_seed(0)
+        results.append(relu_dropout(stored, 0.5, True))
+    assert torch.equal(*results)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_relu_with_dropout_and_its_derivatives(training):
-    x = torch.randn(50, 7, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(90_000, 3, dtype=torch.float64, requires_grad=True)  # more than a block
 
     def together(x):
         torch.manual_seed(0)
