@@ -240,21 +240,22 @@ def _mean_and_std(scores):
 
 
 def published_table(rows, graphs, backbones):
-    """A Markdown table: the published figures of other frameworks next to our LTD.
+    """A Markdown table: the published figures of other frameworks next to LTD here.
 
     They are of one split, drawn from the same seed as our split 0.
     """
-    header = ["graph", "backbone", "LTD here", "LTD here, split 0"]
+    here = ["LTD", PUBLISHED_LTD]
+    header = ["graph", "backbone", "LTD here", *(f"{name}, split 0" for name in here)]
     header += [f"{name}, published" for name in FRAMEWORKS]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    own = rows[rows.method == "LTD"]
-    means = own.groupby(FIELDS[:2]).test_accuracy.mean()
-    first = own[own.split == 0].set_index(FIELDS[:2]).test_accuracy
+    means = rows[rows.method == "LTD"].groupby(FIELDS[:2]).test_accuracy.mean()
+    first = rows[rows.split == 0].set_index([*FIELDS[:2], "method"]).test_accuracy
     for graph in graphs:
         for backbone in backbones:
-            if (graph, backbone) in means.index:
-                cell = (graph, backbone)
-                numbers = [means[cell], first.get(cell, np.nan), *PUBLISHED[graph][backbone]]
+            cell = (graph, backbone)
+            if cell in means.index:
+                split_0 = [first.get((*cell, name), np.nan) for name in here]
+                numbers = [means[cell], *split_0, *PUBLISHED[graph][backbone]]
                 row = [graph, backbone, *(f"{number:.2f}" for number in numbers)]
                 lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
