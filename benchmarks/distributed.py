@@ -21,7 +21,8 @@ import torch
 import torch.distributed as dist
 
 from sklearn_ltd import GNNNodeClassifier, Graph
-from sklearn_ltd._sampling import LargeGraph, SampledStep
+from sklearn_ltd._neighborhood import LargeGraph
+from sklearn_ltd._sampling import SampledStep
 
 N_FEATURES, N_CLASSES = 128, 172
 

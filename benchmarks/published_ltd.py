@@ -10,6 +10,7 @@ logits of such a teacher; the kind of GraphSAGE, the bias of SGC and the dropout
 drops no edges.  The gradient is exact, and its second pass is without dropout.
 """
 
+from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -105,7 +106,10 @@ class PublishedLTD:
             torch.optim.SGD(module.parameters(), self.lr),
             network=network,
             temperature_optimizer=torch.optim.SGD(network.parameters(), self.temperature_lr),
-            evaluation_loss=lambda logits: self._hard_loss(logits, "temperature"),
+            held_out=self.nodes["temperature"],
+            evaluation_loss=partial(
+                F.cross_entropy, target=self.codes[self.nodes["temperature"]], reduction="sum"
+            ),
             warmup_iter=WARMUP_ITER,
             interval=1,
         )

@@ -83,11 +83,11 @@ class Swapped(LearnedDistillation):
 
     def __call__(self):
         if self.n_epochs and self.n_epochs % 10 == 0:
-            ours, theirs = self.loss.keywords, self.evaluation_loss.keywords
-            self.evaluation_loss = partial(
-                self.evaluation_loss, nodes=ours["train_nodes"], y=ours["train_y"]
-            )
-            self.loss = partial(self.loss, train_nodes=theirs["nodes"], train_y=theirs["y"])
+            nodes, y = (self.loss.keywords[name] for name in ("train_nodes", "train_y"))
+            theirs = self.evaluation_loss.keywords["y"]
+            self.loss = partial(self.loss, train_nodes=self.held_out, train_y=theirs)
+            self.evaluation_loss = partial(self.evaluation_loss, y=y)
+            self.held_out, self.field = nodes, None
         return super().__call__()
 
 

@@ -1,7 +1,7 @@
 """The graph neural networks: one small class each, on the sparse products of `_sparse`.
 
 A backbone maps a `GraphTensors` to logits of shape (n_nodes, n_classes).  A new one
-is a class with `embed` and `classify` and an entry in `BACKBONES`.
+is a class with `forward` and `embed` and an entry in `BACKBONES`.
 """
 
 import inspect
@@ -52,20 +52,17 @@ def _linear_weights(layer):
 
 
 class _Backbone(nn.Module):
-    """Logits are ``classify(embed(graph), graph)``.
+    """``forward(graph)`` gives logits, ``embed(graph)`` the last hidden layer.
 
     At the same parameters a pass without dropout and the next one with dropout share the output of
-    `first_layer`, the name of a submodule: ``embed(graph, first=output)``.  None where dropout acts
-    before it, or where there is nothing else.
+    `first_layer`, the name of a submodule: ``forward(graph, first=output)``.  None where dropout
+    acts before it, or where there is nothing else.
     """
 
     first_layer: str | None = None
 
-    def forward(self, graph, **shared):
-        return self.classify(self.embed(graph, **shared), graph)
-
     def shared(self, graph, parameters):
-        """Keyword arguments of `embed` that hold for all passes at these parameters.
+        """Keyword arguments of `forward` that hold for all passes at these parameters.
 
         Parameters
         ----------
@@ -102,27 +99,28 @@ class _Backbone(nn.Module):
 
 
 class _Staged(_Backbone):
-    """A backbone of `stages` ``h = stage(h, graph)``, which `_sampling` can run one by one.
+    """A backbone of `stages` ``h = stage(h, graph)``, which `_neighborhood` can run one by one.
 
     ``stages()`` lists pairs of the hops that a stage looks away from a node (0 or 1) and the
-    stage.
+    stage.  One that looks at neighbours gives rows for the nodes where edges of `graph` end.
     """
+
+    def forward(self, graph, **shared):
+        return self._run(self.stages(), graph, **shared)
+
+    def embed(self, graph):
+        return self._run(self.hidden_stages(), graph)
 
     def hidden_stages(self):
         """The stages that make the last hidden layer."""
         return self.stages()[:-1]
 
-    def embed(self, graph):
-        return self._run(self.hidden_stages(), graph.x, graph)
-
-    def _run(self, stages, h, graph):
-        for _, stage in stages:
+    def _run(self, stages, graph):
+        h = graph.x
+        for n_hops, stage in stages:
             h = stage(h, graph)
+            graph = graph.inner if n_hops else graph
         return h
-
-    def classify(self, h, graph):
-        _, stage = self.stages()[-1]
-        return stage(h, graph)
 
 
 class _Stack(_Staged):
@@ -151,10 +149,10 @@ class _Stack(_Staged):
     def _activate(self, h):
         return relu_dropout(h, self.dropout, self.training)
 
-    def embed(self, graph, first=None):
-        if first is None:
-            return super().embed(graph)
-        return self._run(self.hidden_stages()[1:], self._activate(first), graph)
+    def _run(self, stages, graph, first=None):
+        if first is not None:
+            stages = [(self.layer_hops, lambda *_: self._activate(first)), *stages[1:]]
+        return super()._run(stages, graph)
 
 
 class _GCNLayer(nn.Module):
@@ -191,7 +189,8 @@ class _SAGELayer(nn.Module):
         return [(self.neighbors.weight, _mean, 1), (self.root.weight, None, 0)]
 
     def forward(self, h, graph):
-        return graph.propagate("mean", h, self.neighbors) + self.bias + self.root(h)
+        neighbors = graph.propagate("mean", h, self.neighbors)
+        return neighbors + self.bias + self.root(graph.at_targets(h))
 
 
 class GraphSAGE(_Stack):
@@ -239,11 +238,11 @@ class APPNP(_Backbone):
         weights = self.predict.feature_weights()
         return [(weight, self._spread, self.n_hops) for weight, *_ in weights]
 
-    def embed(self, graph, first=None):
-        return self.predict.embed(graph, first)
+    def forward(self, graph, **shared):
+        return self._spread(self.predict(graph, **shared), graph)
 
-    def classify(self, h, graph):
-        return self._spread(self.predict.classify(h, graph), graph)
+    def embed(self, graph):
+        return self.predict.embed(graph)
 
     def _spread(self, local, graph):
         z = local
@@ -288,11 +287,8 @@ class SGC(_Staged):
 
     def _average(self, x, graph):
         for _ in range(self.n_hops):
-            x = self._propagate(x, graph)
+            x, graph = self._propagate(x, graph), graph.inner
         return x
-
-    def classify(self, h, graph):
-        return h
 
 
 class _GATLayer(nn.Module):
@@ -313,7 +309,8 @@ class _GATLayer(nn.Module):
         heads, n_out = self.source.shape
         h = self.linear(h).view(-1, heads, n_out)
         pattern = graph.edges.attention_pattern
-        target_scores, source_scores = (h * self.target).sum(-1), (h * self.source).sum(-1)
+        target_scores = (graph.at_targets(h) * self.target).sum(-1)
+        source_scores = (h * self.source).sum(-1)
         attention = pattern.softmax(target_scores, source_scores, self.negative_slope)
         out = pattern.weighted_sum(dropout(attention, self.dropout, self.training), h)
         return (out.flatten(1) if self.concat else out.mean(1)) + self.bias

@@ -33,7 +33,8 @@ from ._checks import (
 from ._distributed import n_ranks, rank
 from ._graph import as_graph
 from ._labels import ROLES, align_labels, follow_labels, is_unknown, read_labels
-from ._sampling import LargeGraph, SampledStep, stages_of
+from ._neighborhood import LargeGraph, receptive_field, stages_of
+from ._sampling import SampledStep
 from ._tensors import EdgeTensors, GraphTensors, shrinkage
 from ._torch import (
     few_threads,
@@ -408,7 +409,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             fingerprint = self._fingerprint(step, graph, labels, device)
             checkpoint = Checkpoint(self.checkpoint_dir, stage, fingerprint)
         stop_nodes, stop_y = labels.tensors("stop", device=device)
-        if self.batch_size is not None:  # the step gives the logits of these nodes alone
+        if step.stop_nodes_first:
             imitated = None if imitated is None else imitated[stop_nodes]
             stop_nodes = torch.arange(len(stop_nodes), device=device)
         return run_epochs(
@@ -445,20 +446,35 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             return graph_tensors(graph, device)
         return LargeGraph(graph, device)
 
-    def _make_step(self, graph, labels, tensors, device, *, loss, batches):
-        """An epoch of training: one step on `loss`, or one on each of `batches`."""
+    def _make_step(self, graph, labels, tensors, device, *, loss, batches, nodes=None):
+        """An epoch of training: one step on `loss`, or one on each of `batches`.
+
+        The loss is one of the logits of all nodes, or of `nodes` alone: then a pass computes no
+        more of the hidden layers than those and the stop nodes depend on.
+        """
         module, optimizer = self._make_network(graph, tensors, device)
-        if self.batch_size is None:
+        stop_nodes = labels.positions("stop")
+        if self.batch_size is not None:
+            return SampledStep(
+                module,
+                tensors,
+                batches,
+                optimizer,
+                stop_nodes=stop_nodes,
+                batch_size=self.batch_size,
+                n_neighbors=self.n_neighbors,
+                seed=torch.randint(2**31, ()).item(),
+            )
+        if nodes is None:
             return PlainStep(module, tensors, loss, optimizer)
-        return SampledStep(
+        field = receptive_field(module, graph, np.concatenate([stop_nodes, nodes]), device)
+        rows = torch.from_numpy(nodes).to(device) if field is None else slice(len(stop_nodes), None)
+        return PlainStep(
             module,
-            tensors,
-            batches,
+            tensors if field is None else field,
+            lambda logits: loss(logits[rows]),
             optimizer,
-            stop_nodes=labels.nodes["stop"],
-            batch_size=self.batch_size,
-            n_neighbors=self.n_neighbors,
-            seed=torch.randint(2**31, ()).item(),
+            stop_nodes_first=field is not None,
         )
 
     def _fingerprint(self, step, graph, labels, device):

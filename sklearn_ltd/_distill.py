@@ -72,11 +72,6 @@ def distillation_loss(logits, targets, train_nodes, train_y, label_weight, class
     return soft_loss + label_weight * hard_loss
 
 
-def evaluation_loss(logits, nodes, y, class_weight=None):
-    """``mean_{v in V_E} CE(y_v, p_v)``, by which the temperatures are judged."""
-    return cross_entropy(logits[nodes], y, class_weight)
-
-
 def distillation_batches(loss, batch_size, rng):
     """Mini-batches of distillation with fixed temperatures, see `SampledStep`.
 
@@ -208,14 +203,19 @@ class LearnedDistillation:
     network : TemperatureNetwork
     temperature_optimizer : TensorAdam or torch.optim.Optimizer or None
         Of the network; None leaves it at its random start.
+    held_out : torch.Tensor of shape (n_held_out,)
+        The nodes V_E by whose labels the temperatures are judged.
     evaluation_loss : callable
-        Of the student's logits of all nodes.
+        Of their logits.
+    field : GraphTensors or None
+        What these logits alone depend on, see `receptive_field`; None: the graph.
     warmup_iter : int
         Epochs before the temperatures begin to learn.
     interval : int
         Every so many epochs the temperatures are set anew, and learn; 1 in the paper.
     """
 
+    stop_nodes_first = False
     carried = ("logits", "targets", "summary")
     changing = (
         *("module", "optimizer", "network", "temperature_optimizer"),
@@ -233,7 +233,9 @@ class LearnedDistillation:
         *,
         network,
         temperature_optimizer,
+        held_out,
         evaluation_loss,
+        field=None,
         warmup_iter,
         interval,
     ):
@@ -245,7 +247,9 @@ class LearnedDistillation:
         self.optimizer = optimizer
         self.network = network
         self.temperature_optimizer = temperature_optimizer
+        self.held_out = held_out
         self.evaluation_loss = evaluation_loss
+        self.field = field
         self.warmup_iter = warmup_iter
         self.interval = interval
         self.entropy = neighbor_entropy(class_softmax(teacher_logits), graph.neighbor_mean)
@@ -271,7 +275,7 @@ class LearnedDistillation:
             logits, evaluation = self._learn(targets, gradients, leaf)
         else:
             logits = predict_logits(self.module, self.graph, **self._shared)
-            evaluation = self.evaluation_loss(logits)
+            evaluation = self.evaluation_loss(logits[self.held_out])
         self.logits = logits.detach()
         losses = {"loss": loss.detach(), "evaluation_loss": evaluation.detach()}
         return losses | dict(zip(_SUMMARY, self.summary, strict=True)), self.logits
@@ -327,15 +331,12 @@ class LearnedDistillation:
         linear in q, ``dL_eval/dq = - d<P dL_eval/dtheta', grad L>/dq``: one backward pass
         through the graph of the gradient, then through q to omega.
         """
-        self.module.eval()
-        logits = self._forward()
-        self.module.train()
-        evaluation = self.evaluation_loss(logits)
+        logits, evaluation = self._evaluate()
         # What the next epoch's pass shares is retained.
         outer = torch.autograd.grad(
             evaluation, list(self.copies.values()), retain_graph=True, materialize_grads=True
         )
-        logits, evaluation = logits.detach(), evaluation.detach()
+        evaluation = evaluation.detach()
         direction = self._direction(outer, gradients)
         inner = sum((g * d).sum() for g, d in zip(gradients, direction))
         (derivative,) = torch.autograd.grad(inner, leaf)
@@ -343,6 +344,18 @@ class LearnedDistillation:
         (targets * -derivative).sum().backward()
         self.temperature_optimizer.step()
         return logits, evaluation
+
+    def _evaluate(self):
+        """Logits without dropout of all nodes, and the evaluation loss, which has a gradient."""
+        self.module.eval()
+        with torch.set_grad_enabled(self.field is None):
+            logits = self._forward()
+        if self.field is None:
+            judged = logits[self.held_out]
+        else:
+            judged = functional_call(self.module, self.copies, (self.field,))
+        self.module.train()
+        return logits.detach(), self.evaluation_loss(judged)
 
     def _direction(self, outer, gradients):
         """``P dL_eval/dtheta'``, along which the gradient of the student's loss is judged.

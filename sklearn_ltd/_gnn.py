@@ -201,14 +201,16 @@ class GNNNodeClassifier(BaseNodeClassifier):
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
         device = resolve_device(self.device)
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
-            nodes, codes = labels.tensors("train", "temperature", device=device)
+            roles = ("train", "temperature")
+            nodes, codes = labels.tensors(*roles, device=device)
             weights = class_weights(self.class_weight, self.classes_, codes, device)
             step = self._make_step(
                 graph,
                 labels,
                 self._tensors(graph, device),
                 device,
-                loss=lambda logits: cross_entropy(logits[nodes], codes, weights),
+                loss=lambda logits: cross_entropy(logits, codes, weights),
+                nodes=labels.positions(*roles),
                 batches=partial(_labeled_batches, nodes, codes, weights),
             )
             self._run(step, graph, labels, device)

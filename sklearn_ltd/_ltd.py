@@ -25,13 +25,14 @@ from ._distill import (
     TemperatureNetwork,
     distillation_batches,
     distillation_loss,
-    evaluation_loss,
     heuristic_temperatures,
     soft_targets,
 )
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, class_weights
+from ._neighborhood import receptive_field
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
+from ._train import cross_entropy
 from ._typing import (
     Backbone,
     ClassWeight,
@@ -484,12 +485,13 @@ class LTDNodeClassifier(BaseNodeClassifier):
             optimizer,
             network=network,
             temperature_optimizer=self._temperature_optimizer(network),
+            held_out=held_out,
             evaluation_loss=partial(
-                evaluation_loss,
-                nodes=held_out,
+                cross_entropy,
                 y=codes,
                 class_weight=self._class_weights(labels, "temperature", device),
             ),
+            field=receptive_field(module, graph, labels.positions("temperature"), device),
             warmup_iter=self.warmup_iter,
             interval=self.temperature_interval,
         )

@@ -76,7 +76,7 @@ class _Edges:
     """
 
     def __init__(self, x, edge_index, edge_weight, messages):
-        self.edges = self
+        self.edges = self.inner = self
         self.x = self.dense_x = x
         self.n_nodes = len(x)
         self.edge_index = edge_index
@@ -96,6 +96,9 @@ class _Edges:
 
     def propagate(self, name, h, linear):
         return getattr(self, name) @ linear(h)
+
+    def at_targets(self, h):
+        return h
 
     @property
     def attention_pattern(self):

@@ -16,8 +16,9 @@ class EdgeTensors:
 
     Parameters
     ----------
-    adjacency : scipy sparse array of shape (n, n)
-        ``adjacency[i, j]`` is the weight of the edge i -> j; node j receives from i.
+    adjacency : scipy sparse array of shape (n, n_targets)
+        ``adjacency[i, j]`` is the weight of the edge i -> j; node j receives from i.  Where edges
+        end at some nodes only, these come first.
     device, dtype
         Where the tensors live and what they hold.
     degree : ndarray of shape (n,), default=None
@@ -31,19 +32,30 @@ class EdgeTensors:
         self._incoming = sp.csr_array(adjacency.T)
         self._degree = degree
 
+    @property
+    def n_targets(self):
+        return self._incoming.shape[0]
+
+    @property
+    def n_sources(self):
+        return self._incoming.shape[1]
+
+    def _diagonal(self, values):
+        return sp.diags_array(values.astype(np.float64), shape=self._incoming.shape)
+
     @cached_property
     def _with_self_loops(self):
         """Incoming edges; nodes without a self-loop get one of weight 1."""
-        missing = (self._incoming.diagonal() == 0).astype(np.float64)
-        return sp.csr_array(self._incoming + sp.diags_array(missing))
+        return sp.csr_array(self._incoming + self._diagonal(self._incoming.diagonal() == 0))
 
     @cached_property
     def symmetric(self):
         """``D^-1/2 (A + I) D^-1/2`` with D the weighted in-degree (Kipf & Welling, 2017)."""
         with_loops = self._with_self_loops
         degree = with_loops.sum(axis=1) if self._degree is None else self._degree
-        scale = sp.diags_array(1 / np.sqrt(degree))
-        return SparseMatrix.from_scipy(scale @ with_loops @ scale, self.device, self.dtype)
+        scale = 1 / np.sqrt(degree)
+        scaled = sp.diags_array(scale[: self.n_targets]) @ with_loops @ sp.diags_array(scale)
+        return SparseMatrix.from_scipy(scaled, self.device, self.dtype)
 
     @cached_property
     def mean(self):
@@ -53,10 +65,10 @@ class EdgeTensors:
     @cached_property
     def neighbor_mean(self):
         """`mean` over the other nodes: no self-loops; a node without neighbours is its own."""
-        others = self._incoming - sp.diags_array(self._incoming.diagonal())
+        others = sp.csr_array(self._incoming - self._diagonal(self._incoming.diagonal()))
         others.eliminate_zeros()
-        alone = (np.diff(others.indptr) == 0).astype(np.float64)
-        return self._row_means(sp.csr_array(others + sp.diags_array(alone)))
+        alone = np.diff(others.indptr) == 0
+        return self._row_means(sp.csr_array(others + self._diagonal(alone)))
 
     def _row_means(self, matrix):
         total = matrix.sum(axis=1).astype(np.float64)
@@ -87,24 +99,47 @@ class GraphTensors:
     Parameters
     ----------
     edges : EdgeTensors
-    X : ndarray or scipy sparse array of shape (n, d)
+        Those that the first hop follows.
+    X : ndarray or scipy sparse array of shape (n, d) or None
         Node features; sparse ones stay sparse where that, with the transpose, takes less
         memory than a dense tensor.
     kept : bool
         Whether the graph is used many times, so that what `propagate` makes of dense features is
         worth keeping.
+    inner : GraphTensors or None
+        What the next hop follows, without features: edges from where those of this one end.  None:
+        the same edges.
     """
 
-    def __init__(self, edges, X, kept=False):
+    def __init__(self, edges, X, kept=False, inner=None):
         self.edges = edges
         self.kept = kept
+        self.inner = self if inner is None else inner
         self._propagated = {}
-        self.n_nodes, n_features = X.shape
-        if sp.issparse(X) and 4 * X.nnz < self.n_nodes * n_features:
-            self.x = SparseMatrix.from_scipy(X, edges.device, edges.dtype)
-        else:
-            X = X.toarray() if sp.issparse(X) else np.ascontiguousarray(X)
-            self.x = torch.tensor(X, device=edges.device, dtype=edges.dtype)
+        self.x = None if X is None else self._features(X)
+        self._X = X if isinstance(self.x, SparseMatrix) else None
+
+    @property
+    def n_nodes(self):
+        return self.edges.n_sources
+
+    def _features(self, X):
+        device, dtype = self.edges.device, self.edges.dtype
+        if sp.issparse(X) and 4 * X.nnz < X.shape[0] * X.shape[1]:
+            return SparseMatrix.from_scipy(X, device, dtype)
+        X = X.toarray() if sp.issparse(X) else np.ascontiguousarray(X)
+        return torch.tensor(X, device=device, dtype=dtype)
+
+    def at_targets(self, h):
+        """The rows of `h`, or of the features, for the nodes where the edges end."""
+        if h.shape[0] == self.edges.n_targets:
+            return h
+        return self._target_x if h is self.x else h[: self.edges.n_targets]
+
+    @cached_property
+    def _target_x(self):
+        n_targets = self.edges.n_targets
+        return self.x[:n_targets] if self._X is None else self._features(self._X[:n_targets])
 
     @property
     def neighbor_mean(self):

@@ -59,16 +59,19 @@ class PlainStep:
         Of the logits of all nodes.
     optimizer : TensorAdam or torch.optim.Optimizer
         Of the module.
+    stop_nodes_first : bool
+        Whether `graph` is only a part of the graph, in which the stop nodes come first.
     """
 
     changing: tuple[str, ...] = ("module", "optimizer")  # what an epoch changes, for checkpoints
     carried: tuple[str, ...] = ()  # tensors that it replaces, see `Replay`
 
-    def __init__(self, module, graph, loss, optimizer):
+    def __init__(self, module, graph, loss, optimizer, *, stop_nodes_first=False):
         self.module = module
         self.graph = graph
         self.loss = loss
         self.optimizer = optimizer
+        self.stop_nodes_first = stop_nodes_first
         self._run = runner(module, [optimizer])
         self._shared = None  # by the pass that ends an epoch and the one that begins the next
 

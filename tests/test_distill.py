@@ -2,6 +2,7 @@
 
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from scipy.stats import entropy as scipy_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sklearn_ltd import LTDNodeClassifier
+from sklearn_ltd import Graph, LTDNodeClassifier
 from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd._backbones import BACKBONES, make_backbone
 from sklearn_ltd._distill import (
@@ -24,11 +25,14 @@ from sklearn_ltd._distill import (
     soft_targets,
     step_scale,
 )
+from sklearn_ltd._neighborhood import LargeGraph
 from sklearn_ltd._tensors import EdgeTensors, GraphTensors
 from sklearn_ltd._train import predict_logits, trainable
 from sklearn_ltd.datasets import make_attributed_sbm
 
 N, D, C = 14, 5, 3
+STAGED = ["gcn", "gat", "sage", "sgc"]
+IN_FIELD = [(name, False) for name in BACKBONES] + [(name, True) for name in STAGED]
 OPTIMIZERS = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, 0.3),
     "momentum": lambda parameters: torch.optim.SGD(parameters, 0.3, momentum=0.9),
@@ -43,12 +47,16 @@ def pyg_style(n_features, n_classes):
     return GraphSAGE(n_features, 6, 2, n_classes, norm="batch")
 
 
-def graph_on(device):
+def whole_graph():
     rng = np.random.RandomState(0)
     adjacency = sp.random_array((N, N), density=0.3, random_state=rng, format="csr")
     adjacency = sp.csr_array(adjacency + adjacency.T)
-    edges = EdgeTensors(adjacency, device, dtype=torch.float64)
-    return GraphTensors(edges, rng.standard_normal((N, D)))
+    return Graph(adjacency, rng.standard_normal((N, D)))
+
+
+def graph_on(device):
+    graph = whole_graph()
+    return GraphTensors(EdgeTensors(graph.adjacency, device, torch.float64), graph.X)
 
 
 @pytest.fixture
@@ -56,7 +64,7 @@ def graph():
     return graph_on("cpu")
 
 
-def make_step(graph, backbone, dropout, optimizer):
+def make_step(graph, backbone, dropout, optimizer, in_field=False):
     torch.manual_seed(0)
     device = graph.edges.device
     module = make_backbone(backbone, D, C, 8, 2, dropout).double().train()
@@ -69,6 +77,10 @@ def make_step(graph, backbone, dropout, optimizer):
     weights = torch.rand(N, dtype=torch.float64) + 0.5
     nodes, y = torch.tensor([[0, 1, 2], [0, 1, 2]], device=device)
     held_out, held_out_y = torch.tensor([[3, 4, 5, 6], [2, 1, 0, 0]], device=device)
+    field = None
+    if in_field:
+        large = LargeGraph(whole_graph(), device, torch.float64)
+        field = large.tensors(large.neighborhood(held_out.cpu().numpy(), 2), kept=True)
     module, network = module.to(device), network.to(device)
     return LearnedDistillation(
         module,
@@ -79,7 +91,9 @@ def make_step(graph, backbone, dropout, optimizer):
         OPTIMIZERS[optimizer](module.parameters()),
         network=network,
         temperature_optimizer=torch.optim.SGD(network.parameters(), 1.0),
-        evaluation_loss=lambda z: F.cross_entropy(z[held_out], held_out_y),
+        held_out=held_out,
+        evaluation_loss=partial(F.cross_entropy, target=held_out_y),
+        field=field,
         warmup_iter=2,
         interval=1,
     )
@@ -102,7 +116,7 @@ def held_step(step, state, held, graph, targets, seed):
     with torch.no_grad():
         after = torch.func.functional_call(step.module, {**updated, **buffers}, (graph,))
     step.module.train()
-    return step.evaluation_loss(after).item()
+    return step.evaluation_loss(after[step.held_out]).item()
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -154,6 +168,25 @@ def test_hypergradient_equals_finite_differences(graph, backbone, dropout, optim
         assert parameter.grad[index].item() == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("backbone", STAGED)
+def test_epochs_that_judge_on_a_part_of_the_graph_are_the_same(graph, backbone, dropout):
+    """The part that the logits of the nodes depend on which the temperatures are judged by."""
+    steps = [
+        make_step(graph, backbone, dropout, "tensor_adam", in_field) for in_field in (False, True)
+    ]
+    assert steps[1].field.inner.edges.n_targets == 4
+    for epoch in range(5):
+        found = []
+        for step in steps:
+            torch.manual_seed(epoch)
+            found.append(step())
+        torch.testing.assert_close(found[1][0], found[0][0])
+        torch.testing.assert_close(found[1][1], found[0][1])
+    for ours, theirs in zip(*(step.network.parameters() for step in steps)):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_hypergradient_equals_the_closed_form_in_forward_mode(graph, backbone):
     """dL_eval/dtau_v = - Cov_q(z^t_v, d_v) / (tau_v^2 n), d_v the tangent of log p_v."""
@@ -164,7 +197,7 @@ def test_hypergradient_equals_the_closed_form_in_forward_mode(graph, backbone):
     _, gradients, leaf = step._distil(q, learning=True)
 
     step.module.eval()
-    loss = step.evaluation_loss(step.module(graph))
+    loss = step.evaluation_loss(step.module(graph)[step.held_out])
     outer = torch.autograd.grad(loss, list(step.module.parameters()))
     with torch.autograd.forward_ad.dual_level():
         dual = {
@@ -320,9 +353,9 @@ def no_waiting():
         yield
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_epochs_do_not_wait_for_the_device(graph, backbone):
-    step = make_step(graph, backbone, 0.4, "tensor_adam")
+@pytest.mark.parametrize(("backbone", "in_field"), IN_FIELD)
+def test_epochs_do_not_wait_for_the_device(graph, backbone, in_field):
+    step = make_step(graph, backbone, 0.4, "tensor_adam", in_field)
     step()
     with no_waiting():
         for _ in range(3):
@@ -347,10 +380,13 @@ def test_waiting_would_be_seen(wait, seen):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_epochs_on_a_gpu_do_not_wait_for_it_and_give_the_same(backbone, monkeypatch):
+@pytest.mark.parametrize(("backbone", "in_field"), IN_FIELD)
+def test_epochs_on_a_gpu_do_not_wait_for_it_and_give_the_same(backbone, in_field, monkeypatch):
     monkeypatch.setattr(TemperatureNetwork, "dropout", 0.0)  # devices draw differently
-    steps = [make_step(graph_on(d), backbone, 0.0, "tensor_adam") for d in ("cpu", "cuda")]
+    steps = [
+        make_step(graph_on(device), backbone, 0.0, "tensor_adam", in_field)
+        for device in ("cpu", "cuda")
+    ]
     for step in steps:
         step()
     torch.cuda.set_sync_debug_mode("error")

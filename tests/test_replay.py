@@ -15,6 +15,7 @@ from sklearn_ltd import GNNNodeClassifier, LTDNodeClassifier
 from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd._backbones import BACKBONES, EdgeIndexModule, make_backbone
 from sklearn_ltd._distill import LearnedDistillation, TemperatureNetwork, distillation_loss
+from sklearn_ltd._neighborhood import LargeGraph
 from sklearn_ltd._replay import AsTheyAre, Replay, _can_record, runner
 from sklearn_ltd._tensors import EdgeTensors, GraphTensors
 from sklearn_ltd._train import PlainStep, predict_logits
@@ -80,6 +81,9 @@ def make_step(kind, backbone, sparse, recorded):
     y, nodes = torch.from_numpy(DATA.y), torch.arange(20)
     X = np.where(np.abs(DATA.graph.X) > 1.5, DATA.graph.X, 0) if sparse else DATA.graph.X
     graph = GraphTensors(EdgeTensors(DATA.graph.adjacency), X, kept=True)
+    large, field = LargeGraph(DATA.graph.with_features(X)), None
+    if backbone in ("gcn", "gat", "sage", "sgc"):
+        field = large.tensors(large.neighborhood(np.arange(20, 40), 2), kept=True)
     module = make_backbone(backbone, 8, 3, 8, 2, 0.5).train()
     optimizer = TensorAdam(module.parameters(), 0.05)
     if kind == "plain":
@@ -95,7 +99,9 @@ def make_step(kind, backbone, sparse, recorded):
             optimizer,
             network=network,
             temperature_optimizer=TensorAdam(network.parameters(), 0.02),
-            evaluation_loss=lambda z: F.cross_entropy(z[20:40], y[20:40]),
+            held_out=torch.arange(20, 40),
+            evaluation_loss=partial(F.cross_entropy, target=y[20:40]),
+            field=field,
             warmup_iter=2,
             interval=3,
         )

@@ -1,0 +1,307 @@
+"""Parts of a graph: what some nodes depend on, whole or sampled, and predictions chunk by chunk.
+
+The sampler is our own: torch-geometric's needs compiled extensions that are not on the
+package index, and reads no memory-mapped graph.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from ._tensors import EdgeTensors, GraphTensors
+from ._whole import Rows
+
+_CHUNK_EDGES = 1_000_000
+_N_SAMPLED = 1000
+_WORTHWHILE = 0.5  # size of a part, relative to the graph, up to which the rest is left out
+
+
+@dataclass
+class Neighborhood:
+    """Some nodes and edges of a large graph.
+
+    Attributes
+    ----------
+    nodes : ndarray of shape (m,)
+        Positions in the large graph, the seeds first, and the others hop by hop.
+    incoming : scipy.sparse.csr_array of shape (m, m)
+        Row `j` lists the edges that end at ``nodes[j]``; none for the outermost nodes.
+    sizes : list of int
+        How many of the nodes are within 0, 1, ... hops.
+    """
+
+    nodes: np.ndarray
+    incoming: sp.csr_array
+    sizes: list[int]
+
+    def hops(self):
+        """The edges that each hop follows, from the outermost one to the seeds.
+
+        Returns
+        -------
+        hops : list of scipy.sparse.csr_array of shape (n_targets, n_sources)
+        """
+        if len(self.sizes) == 1:
+            return [self.incoming]
+        return [self._rows(*sizes) for sizes in zip(self.sizes[-2::-1], self.sizes[:0:-1])]
+
+    def _rows(self, n_targets, n_sources):
+        indptr = self.incoming.indptr[: n_targets + 1]
+        entries = slice(indptr[-1])
+        pieces = self.incoming.data[entries], self.incoming.indices[entries], indptr
+        return sp.csr_array(pieces, shape=(n_targets, n_sources))
+
+
+class LargeGraph:
+    """A graph that stays where it is, in memory or on disk, and is read piece by piece.
+
+    Parameters
+    ----------
+    graph : Graph
+    device : torch.device
+    dtype : torch.dtype
+    """
+
+    def __init__(self, graph, device="cpu", dtype=torch.float32):
+        whole = graph._whole
+        self.n_nodes = whole.n_nodes
+        self.incoming = whole.incoming_rows
+        self.degree = whole.degree
+        self.features = whole.feature_rows
+        self.device = device
+        self.dtype = dtype
+        self._place = np.full(self.n_nodes, -1, dtype=np.int64)
+
+    def neighborhood(self, seeds, n_hops, n_neighbors=None, rng=None):
+        """The seeds and what they see in `n_hops` hops, every node expanded once.
+
+        Parameters
+        ----------
+        seeds : ndarray of shape (n_seeds,)
+            Distinct nodes.
+        n_hops : int
+        n_neighbors : int or None
+            Incoming edges that are kept of every node, drawn without replacement; the weights
+            of a node's kept edges grow by the ratio of all to kept ones, so that their sum is
+            right on average.  None keeps all.
+        rng : RandomState
+
+        Returns
+        -------
+        Neighborhood
+        """
+        layers, counts = [seeds], []
+        columns, values = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        self._place[seeds] = np.arange(len(seeds))
+        n_found = len(seeds)
+        for _ in range(n_hops):
+            count, sources, weights = self._edges(layers[-1], n_neighbors, rng)
+            new = self._distinct(sources[self._place[sources] < 0])
+            self._place[new] = np.arange(n_found, n_found + len(new))
+            n_found += len(new)
+            layers.append(new)
+            counts.append(count)
+            columns.append(self._place[sources])
+            values.append(weights)
+        nodes = np.concatenate(layers)
+        self._place[nodes] = -1
+        counts.append(np.zeros(len(layers[-1]), dtype=np.int64))
+        indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+        pieces = np.concatenate(values), np.concatenate(columns), indptr
+        sizes = np.cumsum([len(layer) for layer in layers]).tolist()
+        return Neighborhood(nodes, sp.csr_array(pieces, shape=(n_found, n_found)), sizes)
+
+    def _distinct(self, nodes):
+        """Each of them once, sorted, by writing to `_place`: faster than by hashing."""
+        order = np.arange(len(nodes))
+        self._place[nodes] = order
+        return np.sort(nodes[self._place[nodes] == order])
+
+    def _edges(self, targets, n_neighbors, rng):
+        """How many edges of each target are kept, their sources and their weights."""
+        if n_neighbors is None:
+            rows = self.incoming[targets]
+            return np.diff(rows.indptr), rows.indices, rows.data
+        start, count = self.incoming.extents(targets)
+        kept = np.minimum(count, n_neighbors)
+        offsets = draw_distinct(count, n_neighbors, rng)
+        positions = (start[:, None] + offsets)[np.arange(n_neighbors) < kept[:, None]]
+        sources, weights = self.incoming.entries(positions)
+        ratio = (count / np.maximum(kept, 1)).astype(weights.dtype)
+        return kept, sources, weights * np.repeat(ratio, kept)
+
+    def tensors(self, neighborhood, h=None, kept=False):
+        """The neighbourhood for a backbone, with the node features or the rows of `h`.
+
+        Edges are normalised by the degrees in the large graph.  The logits are those of the seeds.
+        """
+        nodes = neighborhood.nodes
+        degree, x = self.degree[nodes], self.x(nodes) if h is None else h[nodes]
+        *inner, first = [
+            EdgeTensors(hop.T, self.device, self.dtype, degree[: hop.shape[1]])
+            for hop in reversed(neighborhood.hops())
+        ]
+        graph = None
+        for edges in inner:
+            graph = GraphTensors(edges, None, inner=graph)
+        return GraphTensors(first, x, kept, graph)
+
+    def x(self, nodes):
+        """Features of some nodes, dense or CSR."""
+        x = self.features[nodes]
+        if not isinstance(self.features, Rows) and not np.isfinite(x).all():
+            raise ValueError("X must be finite, got NaN or infinity.")
+        return x
+
+    @torch.no_grad()
+    def run(self, stages, nodes, h=None):
+        """The stages of a backbone one by one, each for all nodes that the next one needs.
+
+        Beside the output of two stages only one chunk of nodes is in memory.
+
+        Parameters
+        ----------
+        stages : list of (int, callable)
+            See `_Staged.stages`; in evaluation mode.
+        nodes : ndarray of shape (n_selected,)
+        h : ndarray of shape (n, d), default=None
+            What the first stage starts from, the node features if None.
+
+        Returns
+        -------
+        h : ndarray of shape (n_selected, k)
+            What the last stage gives.
+        """
+        needed = [np.unique(nodes)]
+        for n_hops, _ in stages[:0:-1]:
+            needed.append(self._with_neighbors(needed[-1]) if n_hops else needed[-1])
+        for n_hops, stage in stages:
+            rows, out = needed.pop(), None
+            for chunk in self._chunks(rows):
+                tensors = self.tensors(self.neighborhood(chunk, n_hops), h)
+                values = stage(tensors.x, tensors).cpu().numpy()
+                if out is None:  # pages that no row is written to take no memory
+                    out = np.empty((self.n_nodes, values.shape[1]), values.dtype)
+                out[chunk] = values
+            h = out
+        return h[nodes]
+
+    def _with_neighbors(self, nodes):
+        """The nodes and those with an edge to one of them."""
+        if len(nodes) == self.n_nodes:
+            return nodes
+        mask = np.zeros(self.n_nodes, dtype=bool)
+        mask[nodes] = True
+        for chunk in self._chunks(nodes):
+            mask[self.incoming[chunk].indices] = True
+        return np.flatnonzero(mask)
+
+    def _chunks(self, nodes):
+        """The nodes in parts with about a million edges each."""
+        _, count = self.incoming.extents(nodes)
+        part = np.cumsum(count + 1) // _CHUNK_EDGES
+        return np.split(nodes, np.flatnonzero(np.diff(part)) + 1)
+
+    def samples(self, n_hops, batch_size, n_neighbors):
+        """About a thousand nodes and their neighbours, drawn as mini-batches are.
+
+        Yields
+        ------
+        tensors : GraphTensors
+        n_seeds : int
+            How many of its nodes, the first ones, have been drawn.
+        """
+        rng = np.random.RandomState(0)
+        drawn = np.unique(rng.randint(self.n_nodes, size=_N_SAMPLED))
+        for start in range(0, len(drawn), batch_size):
+            seeds = drawn[start : start + batch_size]
+            yield self.tensors(self.neighborhood(seeds, n_hops, n_neighbors, rng)), len(seeds)
+
+    @property
+    def neighbor_mean(self):
+        """Stands in for `EdgeTensors.neighbor_mean` in a product."""
+        return _NeighborMean(self)
+
+
+class _NeighborMean:
+    def __init__(self, graph):
+        self.graph = graph
+
+    def __matmul__(self, x):
+        stage = (1, lambda h, graph: graph.edges.neighbor_mean @ h)
+        mean = self.graph.run([stage], np.arange(self.graph.n_nodes), x.cpu().numpy())
+        return torch.from_numpy(mean).to(x.device)
+
+
+def draw_distinct(count, k, rng):
+    """For every row `k` distinct numbers below its count, or all of them if there are fewer.
+
+    Floyd's algorithm, whose cost does not depend on the counts.
+
+    Parameters
+    ----------
+    count : ndarray of shape (n_rows,)
+    k : int
+    rng : RandomState
+
+    Returns
+    -------
+    numbers : ndarray of shape (n_rows, k)
+        Of a row with a smaller count the first `count` columns are meant.
+    """
+    numbers = np.tile(np.arange(k), (len(count), 1))
+    many = np.flatnonzero(count > k)
+    picked = np.empty((len(many), k), dtype=np.int64)
+    for i in range(k):
+        top = count[many] - k + i
+        number = (rng.random_sample(len(many)) * (top + 1)).astype(np.int64)
+        repeated = (picked[:, :i] == number[:, None]).any(axis=1)
+        picked[:, i] = np.where(repeated, top, number)
+    numbers[many] = picked
+    return numbers
+
+
+def stages_of(module, hidden=False):
+    """The stages of a backbone, or those of its last hidden layer.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    if not hasattr(module, "stages"):
+        raise ValueError(
+            "batch_size needs a backbone that works hop by hop on few hops: 'gcn', 'gat', 'sage', "
+            "'sgc' or 'mlp'; got 'appnp', whose ten hops reach most of a graph, or a module of "
+            "your own. Choose one of these, or set batch_size=None."
+        )
+    return (hidden and module.hidden_stages()) or module.stages()
+
+
+def receptive_field(module, graph, nodes, device):
+    """What of the graph the logits of some nodes depend on; they are those of the nodes alone.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    graph : Graph
+    nodes : ndarray of shape (n_selected,)
+        Distinct nodes.
+    device : torch.device
+
+    Returns
+    -------
+    field : GraphTensors or None
+        None where it would save little, or `module` does not work hop by hop.
+    """
+    if not hasattr(module, "stages") or len(nodes) > _WORTHWHILE * graph.n_nodes:
+        return None
+    large = LargeGraph(graph, device)
+    neighborhood = large.neighborhood(nodes, sum(n_hops for n_hops, _ in module.stages()))
+    hops = neighborhood.hops()
+    size = sum(hop.shape[0] + hop.nnz for hop in hops)
+    if size > _WORTHWHILE * len(hops) * (graph.n_nodes + graph.n_edges):
+        return None
+    return large.tensors(neighborhood, kept=True)
