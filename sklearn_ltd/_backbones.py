@@ -1,7 +1,8 @@
 """The graph neural networks: one small class each, on the sparse products of `_sparse`.
 
-A backbone maps a `GraphTensors` to logits of shape (n_nodes, n_classes).  A new one
-is a class with `forward` and `embed` and an entry in `BACKBONES`.
+A backbone maps a `GraphTensors` to logits of shape (n_nodes, n_classes), or of the nodes where
+the edges of its last hop end.  A new one is a class with `forward` and `embed` and an entry in
+`BACKBONES`.
 """
 
 import inspect

@@ -243,7 +243,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             if self.batch_size is not None:
                 rows = LargeGraph(graph, device).run(stages_of(module, hidden), graph.nodes)
                 return rows.astype(np.float64)
-            tensors = graph_tensors(graph, device)
+            tensors = graph_tensors(graph, device).for_one_pass()
             rows = _last_hidden(module, tensors) if hidden else module(tensors)
             rows = rows[torch.tensor(graph.nodes, device=device)]
         return rows.cpu().numpy().astype(np.float64)
@@ -449,8 +449,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _make_step(self, graph, labels, tensors, device, *, loss, batches, nodes=None):
         """An epoch of training: one step on `loss`, or one on each of `batches`.
 
-        The loss is one of the logits of all nodes, or of `nodes` alone: then a pass computes no
-        more of the hidden layers than those and the stop nodes depend on.
+        The loss is one of the logits of all nodes, or of `nodes`: then hidden layers are computed
+        only for what those and the stop nodes depend on, where that is not most of the graph.
         """
         module, optimizer = self._make_network(graph, tensors, device)
         stop_nodes = labels.positions("stop")

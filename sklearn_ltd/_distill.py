@@ -184,7 +184,7 @@ def heuristic_temperatures(teacher_logits, mean, weights, scale):
 class LearnedDistillation:
     """One epoch of LTD: prepare, distil, learn (Yang et al., 2023, the iterative process).
 
-    The evaluation loss is that of the *updated* student theta'(omega), without dropout; its
+    The evaluation loss is that of the *updated* student theta'(omega), without dropout, whose
     logits serve the early stopping and the next temperatures as well.  Between the epochs that
     prepare and learn, the student is distilled at the temperatures that are there.
 
@@ -334,7 +334,10 @@ class LearnedDistillation:
         logits, evaluation = self._evaluate()
         # What the next epoch's pass shares is retained.
         outer = torch.autograd.grad(
-            evaluation, list(self.copies.values()), retain_graph=True, materialize_grads=True
+            evaluation,
+            list(self.copies.values()),
+            retain_graph=self.field is None,
+            materialize_grads=True,
         )
         evaluation = evaluation.detach()
         direction = self._direction(outer, gradients)

@@ -201,8 +201,8 @@ class GNNNodeClassifier(BaseNodeClassifier):
         graph, labels, rng = self._start_fit(graph, y, labeled_mask, role, fractions)
         device = resolve_device(self.device)
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
-            roles = ("train", "temperature")
-            nodes, codes = labels.tensors(*roles, device=device)
+            nodes = labels.positions("train", "temperature")
+            codes = torch.tensor(labels.codes[nodes], device=device)
             weights = class_weights(self.class_weight, self.classes_, codes, device)
             step = self._make_step(
                 graph,
@@ -210,7 +210,7 @@ class GNNNodeClassifier(BaseNodeClassifier):
                 self._tensors(graph, device),
                 device,
                 loss=lambda logits: cross_entropy(logits, codes, weights),
-                nodes=labels.positions(*roles),
+                nodes=nodes,
                 batches=partial(_labeled_batches, nodes, codes, weights),
             )
             self._run(step, graph, labels, device)
@@ -221,7 +221,7 @@ def _labeled_batches(nodes, codes, weights, batch_size, rng):
     """The labelled nodes in random order, with the cross-entropy of each batch."""
     for part in shuffled(len(nodes), batch_size, rng):
         loss = partial(cross_entropy, y=codes[part], class_weight=weights)
-        yield nodes[part].cpu().numpy(), loss
+        yield nodes[part], loss
 
 
 def class_weights(class_weight, classes, codes, device):

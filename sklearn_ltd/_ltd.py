@@ -475,7 +475,12 @@ class LTDNodeClassifier(BaseNodeClassifier):
             self.temperature_scale,
             self.negative_temperatures,
         ).to(device)
+        temperature_optimizer = self._temperature_optimizer(network)
         held_out, codes = labels.tensors("temperature", device=device)
+        field = None
+        if temperature_optimizer is not None:
+            nodes = labels.positions("temperature")
+            field = receptive_field(module, graph, nodes, device, most_sources=0.5)
         step = LearnedDistillation(
             module,
             tensors,
@@ -484,14 +489,14 @@ class LTDNodeClassifier(BaseNodeClassifier):
             self._make_loss(labels, device),
             optimizer,
             network=network,
-            temperature_optimizer=self._temperature_optimizer(network),
+            temperature_optimizer=temperature_optimizer,
             held_out=held_out,
             evaluation_loss=partial(
                 cross_entropy,
                 y=codes,
                 class_weight=self._class_weights(labels, "temperature", device),
             ),
-            field=receptive_field(module, graph, labels.positions("temperature"), device),
+            field=field,
             warmup_iter=self.warmup_iter,
             interval=self.temperature_interval,
         )

@@ -15,7 +15,7 @@ from ._whole import Rows
 
 _CHUNK_EDGES = 1_000_000
 _N_SAMPLED = 1000
-_WORTHWHILE = 0.5  # size of a part, relative to the graph, up to which the rest is left out
+_WORTHWHILE = 0.75  # share of the nodes in the first hidden layer up to which others are left out
 
 
 @dataclass
@@ -74,7 +74,7 @@ class LargeGraph:
         self.dtype = dtype
         self._place = np.full(self.n_nodes, -1, dtype=np.int64)
 
-    def neighborhood(self, seeds, n_hops, n_neighbors=None, rng=None):
+    def neighborhood(self, seeds, n_hops, n_neighbors=None, rng=None, most=None):
         """The seeds and what they see in `n_hops` hops, every node expanded once.
 
         Parameters
@@ -87,16 +87,21 @@ class LargeGraph:
             of a node's kept edges grow by the ratio of all to kept ones, so that their sum is
             right on average.  None keeps all.
         rng : RandomState
+        most : int or None
+            Give up where more nodes than these are seen one hop earlier.
 
         Returns
         -------
-        Neighborhood
+        Neighborhood or None
         """
         layers, counts = [seeds], []
         columns, values = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         self._place[seeds] = np.arange(len(seeds))
         n_found = len(seeds)
         for _ in range(n_hops):
+            if most is not None and n_found > most:
+                self._place[np.concatenate(layers)] = -1
+                return None
             count, sources, weights = self._edges(layers[-1], n_neighbors, rng)
             new = self._distinct(sources[self._place[sources] < 0])
             self._place[new] = np.arange(n_found, n_found + len(new))
@@ -280,7 +285,7 @@ def stages_of(module, hidden=False):
     return (hidden and module.hidden_stages()) or module.stages()
 
 
-def receptive_field(module, graph, nodes, device):
+def receptive_field(module, graph, nodes, device, most_sources=1.0):
     """What of the graph the logits of some nodes depend on; they are those of the nodes alone.
 
     Parameters
@@ -290,18 +295,21 @@ def receptive_field(module, graph, nodes, device):
     nodes : ndarray of shape (n_selected,)
         Distinct nodes.
     device : torch.device
+    most_sources : float
+        Share of the graph's nodes whose features may be read.
 
     Returns
     -------
     field : GraphTensors or None
         None where it would save little, or `module` does not work hop by hop.
     """
-    if not hasattr(module, "stages") or len(nodes) > _WORTHWHILE * graph.n_nodes:
+    if not hasattr(module, "stages"):
         return None
-    large = LargeGraph(graph, device)
-    neighborhood = large.neighborhood(nodes, sum(n_hops for n_hops, _ in module.stages()))
-    hops = neighborhood.hops()
-    size = sum(hop.shape[0] + hop.nnz for hop in hops)
-    if size > _WORTHWHILE * len(hops) * (graph.n_nodes + graph.n_edges):
+    n_hops = sum(n_hops for n_hops, _ in module.stages())
+    large, most = LargeGraph(graph, device), int(_WORTHWHILE * graph.n_nodes)
+    if len(nodes) > most:
+        return None
+    neighborhood = large.neighborhood(nodes, n_hops, most=most)
+    if neighborhood is None or len(neighborhood.nodes) > most_sources * graph.n_nodes:
         return None
     return large.tensors(neighborhood, kept=True)

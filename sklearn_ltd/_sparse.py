@@ -114,18 +114,19 @@ class SparseMatrix:
     def __matmul__(self, x):
         return _Product.apply(x, self)
 
+    def __getitem__(self, rows):
+        """Some of the rows, by a slice."""
+        matrix = self._to_scipy(self.matrix.values().cpu().numpy())[rows]
+        return SparseMatrix.from_scipy(matrix, self.device, self.matrix.dtype)
+
+    def _to_scipy(self, values):
+        columns, indptr = self.matrix.col_indices(), self.matrix.crow_indices()
+        return sp.csr_array((values, columns.cpu().numpy(), indptr.cpu().numpy()), self.shape)
+
     @cached_property
     def _transpose_order(self):
         """Where each stored value of the transpose stands in the matrix."""
-        rows, columns = self.shape
-        positions = sp.csr_array(
-            (
-                np.arange(1, self.matrix.values().numel() + 1),
-                self.matrix.col_indices().cpu().numpy(),
-                self.matrix.crow_indices().cpu().numpy(),
-            ),
-            shape=(rows, columns),
-        )
+        positions = self._to_scipy(np.arange(1, self.matrix.values().numel() + 1))
         return torch.from_numpy(positions.T.tocsr().data - 1).to(self.device)
 
     def dropout(self, p, training):
@@ -197,7 +198,7 @@ class EdgePattern:
         """Attention of each edge among the edges with the same target, head by head.
 
         ``softmax over e of leaky_relu(target_scores[i] + source_scores[j])``; scores have shape
-        (n, heads), the attention (n_edges, heads).
+        (n_targets, heads) and (n_sources, heads), the attention (n_edges, heads).
         """
         half = self._half
         scores = _Gather.apply(target_scores, half) + _Permute.apply(

@@ -1,5 +1,6 @@
 """A graph as tensors on a device: its edges in the forms that layers read, and its features."""
 
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +24,7 @@ class EdgeTensors:
         Where the tensors live and what they hold.
     degree : ndarray of shape (n,), default=None
         Weighted in-degrees with self-loops, where those of `adjacency` are not the ones to
-        normalise by.
+        normalise by, or not known for all nodes.
     """
 
     def __init__(self, adjacency, device="cpu", dtype=torch.float32, degree=None):
@@ -65,7 +66,7 @@ class EdgeTensors:
     @cached_property
     def neighbor_mean(self):
         """`mean` over the other nodes: no self-loops; a node without neighbours is its own."""
-        others = sp.csr_array(self._incoming - self._diagonal(self._incoming.diagonal()))
+        others = self._incoming - self._diagonal(self._incoming.diagonal())
         others.eliminate_zeros()
         alone = np.diff(others.indptr) == 0
         return self._row_means(sp.csr_array(others + self._diagonal(alone)))
@@ -114,21 +115,23 @@ class GraphTensors:
     def __init__(self, edges, X, kept=False, inner=None):
         self.edges = edges
         self.kept = kept
-        self.inner = self if inner is None else inner
+        self._inner = inner
         self._propagated = {}
-        self.x = None if X is None else self._features(X)
-        self._X = X if isinstance(self.x, SparseMatrix) else None
+        self.x = None if X is None else _feature_tensor(X, edges.device, edges.dtype)
 
     @property
     def n_nodes(self):
         return self.edges.n_sources
 
-    def _features(self, X):
-        device, dtype = self.edges.device, self.edges.dtype
-        if sp.issparse(X) and 4 * X.nnz < X.shape[0] * X.shape[1]:
-            return SparseMatrix.from_scipy(X, device, dtype)
-        X = X.toarray() if sp.issparse(X) else np.ascontiguousarray(X)
-        return torch.tensor(X, device=device, dtype=dtype)
+    @property
+    def inner(self):
+        return self if self._inner is None else self._inner
+
+    def for_one_pass(self):
+        """The same graph, without what is kept of it: so that a prediction is always the same."""
+        graph = copy(self)
+        graph.kept = False
+        return graph
 
     def at_targets(self, h):
         """The rows of `h`, or of the features, for the nodes where the edges end."""
@@ -138,8 +141,7 @@ class GraphTensors:
 
     @cached_property
     def _target_x(self):
-        n_targets = self.edges.n_targets
-        return self.x[:n_targets] if self._X is None else self._features(self._X[:n_targets])
+        return self.x[: self.edges.n_targets]
 
     @property
     def neighbor_mean(self):
@@ -149,8 +151,8 @@ class GraphTensors:
         """``A linear(h)``, where A is the form of the edges of that `name`.
 
         The product with A follows the weights, which narrow, and keep sparse features sparse.
-        For gradients with dense features it comes first, once for all: ``linear(A X)``, for which
-        as much memory is kept as X takes.
+        Where the graph is kept, it comes first for dense features, once for all: ``linear(A X)``,
+        for which as much memory is kept as X takes.
 
         Parameters
         ----------
@@ -158,10 +160,13 @@ class GraphTensors:
         h : torch.Tensor of shape (n, d) or SparseMatrix
         linear : callable
             Without a bias.
+
+        Returns
+        -------
+        h : torch.Tensor of shape (n_targets, k)
         """
         edges = getattr(self.edges, name)
-        dense = h is self.x and not isinstance(h, SparseMatrix)
-        if not (self.kept and dense and torch.is_grad_enabled()):
+        if not self.kept or h is not self.x or isinstance(h, SparseMatrix):
             return edges @ linear(h)
         if name not in self._propagated:
             self._propagated[name] = edges.multiply(h)
@@ -201,6 +206,13 @@ class GraphTensors:
     @cached_property
     def dense_x(self):
         return self.x.to_dense() if isinstance(self.x, SparseMatrix) else self.x
+
+
+def _feature_tensor(X, device, dtype):
+    if sp.issparse(X) and 4 * X.nnz < X.shape[0] * X.shape[1]:
+        return SparseMatrix.from_scipy(X, device, dtype)
+    X = X.toarray() if sp.issparse(X) else np.ascontiguousarray(X)
+    return torch.tensor(X, device=device, dtype=dtype)
 
 
 def shrinkage(samples, average, unit):

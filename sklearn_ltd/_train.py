@@ -18,7 +18,7 @@ _PENALTY = 3.0
 
 @torch.no_grad()
 def predict_logits(module, graph, **shared):
-    """Logits of all nodes without dropout; the module is left in training mode.
+    """Logits without dropout; the module is left in training mode.
 
     `shared` is what `_Backbone.shared` gave for the module's present parameters, if anything.
     """
@@ -56,7 +56,7 @@ class PlainStep:
         A backbone.
     graph : GraphTensors
     loss : callable
-        Of the logits of all nodes.
+        Of the logits.
     optimizer : TensorAdam or torch.optim.Optimizer
         Of the module.
     stop_nodes_first : bool
@@ -130,9 +130,10 @@ def run_epochs(
     Parameters
     ----------
     step : callable
-        Returns a dict of losses and the logits of all nodes after the step; has `snapshot`
-        and `restore`, and names what an epoch changes in `changing`.
+        Returns a dict of losses and logits after the step; has `snapshot` and `restore`, and
+        names what an epoch changes in `changing`.
     stop_nodes, stop_y : torch.Tensor of shape (n_stop,)
+        Rows of these logits, and their classes.
     class_weight : torch.Tensor of shape (n_classes,) or None
         Of the loss on the stop nodes.
     max_iter, n_iter_no_change : int

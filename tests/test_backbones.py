@@ -241,9 +241,10 @@ def test_dense_features_of_a_kept_graph_are_propagated_once(monkeypatch):
     module(kept)
     module(kept)
     assert widths == [D, C, C]
-    with torch.no_grad():  # for a single prediction it does not pay
+    with torch.no_grad():
         module(kept)
-    assert widths[3:] == [HIDDEN, C]
+        module(kept.for_one_pass())  # for which it does not pay
+    assert widths[3:] == [C, HIDDEN, C]
 
 
 @pytest.mark.parametrize(("n_directions", "tolerance"), [(64, 1e-4), (5, 0.5)])

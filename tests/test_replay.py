@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from torch.torch_version import TorchVersion
@@ -17,6 +18,7 @@ from sklearn_ltd._backbones import BACKBONES, EdgeIndexModule, make_backbone
 from sklearn_ltd._distill import LearnedDistillation, TemperatureNetwork, distillation_loss
 from sklearn_ltd._neighborhood import LargeGraph
 from sklearn_ltd._replay import AsTheyAre, Replay, _can_record, runner
+from sklearn_ltd._sparse import SparseMatrix
 from sklearn_ltd._tensors import EdgeTensors, GraphTensors
 from sklearn_ltd._train import PlainStep, predict_logits
 from sklearn_ltd.datasets import make_attributed_sbm
@@ -79,15 +81,19 @@ def make_step(kind, backbone, sparse, recorded):
     """A step of supervised training, or of LTD with two epochs of warm-up."""
     torch.manual_seed(0)
     y, nodes = torch.from_numpy(DATA.y), torch.arange(20)
-    X = np.where(np.abs(DATA.graph.X) > 1.5, DATA.graph.X, 0) if sparse else DATA.graph.X
+    X = DATA.graph.X
+    if sparse:
+        X = sp.csr_array(np.where(np.abs(X) > 1.5, X, 0))
     graph = GraphTensors(EdgeTensors(DATA.graph.adjacency), X, kept=True)
+    assert isinstance(graph.x, SparseMatrix) == sparse
     large, field = LargeGraph(DATA.graph.with_features(X)), None
     if backbone in ("gcn", "gat", "sage", "sgc"):
         field = large.tensors(large.neighborhood(np.arange(20, 40), 2), kept=True)
     module = make_backbone(backbone, 8, 3, 8, 2, 0.5).train()
     optimizer = TensorAdam(module.parameters(), 0.05)
     if kind == "plain":
-        step = PlainStep(module, graph, lambda z: F.cross_entropy(z[nodes], y[nodes]), optimizer)
+        seen, rows = (graph, slice(20, 40)) if field is None else (field, slice(None))
+        step = PlainStep(module, seen, lambda z: F.cross_entropy(z[rows], y[20:40]), optimizer)
     else:
         network = TemperatureNetwork(3, ("logits", "norm", "entropy"), 1.0)
         step = LearnedDistillation(

@@ -1,5 +1,8 @@
 """Large graphs: sampled neighbours, prediction in chunks, training in mini-batches."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -93,6 +96,20 @@ def test_a_sample_is_no_larger_than_mini_batches():
     assert all(n_seeds <= 8 and tensors.n_nodes <= 8 * 13 for tensors, n_seeds in samples)
 
 
+def test_parts_are_freed_without_the_garbage_collector(directed):
+    """A prediction in chunks, or an epoch of mini-batches, would pile them up."""
+    large = LargeGraph(directed)
+    gc.disable()
+    try:
+        for n_hops in (0, 1, 2):
+            part = large.tensors(large.neighborhood(np.arange(4), n_hops))
+            kept = weakref.ref(part), weakref.ref(part.inner)
+            del part
+            assert [reference() for reference in kept] == [None, None]
+    finally:
+        gc.enable()
+
+
 def with_few_features(graph):
     few = graph.X * (np.random.RandomState(1).random_sample(graph.X.shape) < 0.2)
     return graph.with_features(sp.csr_array(few))
@@ -140,7 +157,7 @@ def test_supervised_training_computes_what_labelled_nodes_depend_on_alone(
         return fields[-1]
 
     monkeypatch.setattr("sklearn_ltd._base.receptive_field", spy)
-    for worthwhile in (0.0, 0.5):
+    for worthwhile in (0.0, 0.75):
         monkeypatch.setattr(_neighborhood, "_WORTHWHILE", worthwhile)
         clf = GNNNodeClassifier(backbone, dropout=0, max_iter=15, random_state=0)
         fits.append(clf.fit(data.graph[:90], data.y[:90], role=role))
@@ -183,14 +200,14 @@ def blocks():
     return make_attributed_sbm(n_nodes=1500, feature_noise=4, random_state=0)
 
 
-SETTINGS = {"max_iter": 15, "hidden_dim": 16, "batch_size": 64, "n_neighbors": 5, "random_state": 0}
+SETTINGS = {"max_iter": 25, "hidden_dim": 16, "batch_size": 64, "n_neighbors": 5, "random_state": 0}
 
 
 @pytest.mark.parametrize("backbone", STAGED[:4])
 def test_mini_batches_learn_as_well_as_the_full_graph(blocks, backbone):
     train, test = blocks.graph[:300], blocks.graph[300:]
     clf = GNNNodeClassifier(backbone, **SETTINGS).fit(train, blocks.y[:300])
-    assert clf.score(test, blocks.y[300:]) > 0.85
+    assert clf.score(test, blocks.y[300:]) > 0.9
     again = GNNNodeClassifier(backbone, **SETTINGS).fit(train, blocks.y[:300])
     assert_array_equal(clf.decision_function(test), again.decision_function(test))
     batched = clf.decision_function(test), clf.transform(test)
