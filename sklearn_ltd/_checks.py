@@ -47,8 +47,9 @@ def check_adjacency(adjacency):
     n_rows, n_columns = adjacency.shape
     if n_rows != n_columns:
         raise ValueError(
-            f"adjacency must be square, got {adjacency.shape}: scikit-learn splits X by rows. "
-            "Pass Graph(adjacency, X), which it can split."
+            f"adjacency must be square, a row and a column for every node, got {adjacency.shape}. "
+            "Pass Graph(adjacency, X), features second: scikit-learn splits it by nodes, a bare "
+            "adjacency by rows. Edges in pairs: Graph.from_networkx(nx.from_edgelist(edges))."
         )
     if n_rows == 0:
         raise ValueError(

@@ -96,8 +96,16 @@ def _node_attribute(G, X):
         )
     matrix = np.stack(rows)
     if matrix.dtype.kind not in "buif":
+        node, name = next(
+            (node, name)
+            for node, data in G.nodes(data=True)
+            for name in attributes
+            if np.asarray(data[name]).dtype.kind not in "buif"
+        )
         raise ValueError(
-            f"the node attribute {X!r} must hold numbers, got {matrix.dtype}. Encode it first."
+            f"the node attribute {name!r} must hold numbers, got {G.nodes[node][name]!r} at node "
+            f"{node!r}. Encode it first, for example a DataFrame of all by pd.get_dummies(frame), "
+            "and pass X=frame."
         )
     return matrix
 

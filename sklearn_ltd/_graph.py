@@ -309,6 +309,8 @@ class Graph:
         ------
         KeyError
             If a name is not that of a selected node.
+        TypeError
+            If `names` is one string.
 
         Examples
         --------
@@ -318,6 +320,8 @@ class Graph:
         >>> graph[graph.positions(["c", "a"])].node_names
         array(['c', 'a'], dtype='<U1')
         """
+        if isinstance(names, str):
+            raise TypeError(f"names must be a list of node names, got {names!r}. Pass [{names!r}].")
         where = {name: position for position, name in enumerate(self.node_names.tolist())}
         names = list(names)
         strange = [name for name in names if name not in where]

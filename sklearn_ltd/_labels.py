@@ -327,9 +327,13 @@ def _check_mask(labeled_mask, n):
     positions = mask.dtype.kind in "iu" and mask.ndim == 1 and mask.size
     if positions and mask.min() >= 0 and mask.max() < n:
         return mask
+    got = (
+        f"positions up to {mask.max()}" if positions and mask.min() >= 0 else f"{mask.dtype} values"
+    )
     raise ValueError(
         f"labeled_mask must be a boolean array of length {n} or integer positions in 0 .. {n - 1}"
-        f" along the selected nodes, got dtype {mask.dtype} and shape {mask.shape}."
+        f" along the selected nodes, got {got} of shape {mask.shape}. For names pass "
+        "graph.positions(names)."
     )
 
 
