@@ -96,6 +96,16 @@ def test_a_sample_is_no_larger_than_mini_batches():
     assert all(n_seeds <= 8 and tensors.n_nodes <= 8 * 13 for tensors, n_seeds in samples)
 
 
+def test_a_neighborhood_is_given_up_before_most_of_the_graph_is_read(directed):
+    large, hub = LargeGraph(directed), np.array([5])
+    assert large.neighborhood(hub, 2, most=10) is None
+    hood, expected = (
+        graph.neighborhood(hub, 1, most=10) for graph in (large, LargeGraph(directed))
+    )
+    assert_array_equal(hood.nodes, expected.nodes)
+    assert len(hood.nodes) == N
+
+
 def test_parts_are_freed_without_the_garbage_collector(directed):
     """A prediction in chunks, or an epoch of mini-batches, would pile them up."""
     large = LargeGraph(directed)
