@@ -235,6 +235,16 @@ def cost(rows):
     return f"A fit of LTD takes as long as {fits.min():.1f} to {fits.max():.1f} of its teacher."
 
 
+def changes(rows, earlier):
+    """Lines: by how much the accuracies differ from those of the same runs in another file."""
+    both = rows.merge(earlier, on=FIELDS[:4], suffixes=("", "_earlier")).set_index(FIELDS[:4])
+    lines = []
+    for name, own in both.groupby(level="method"):
+        gain = own.test_accuracy - own.test_accuracy_earlier
+        lines.append(f"{name}: {gain.mean():+.2f} ± {clustered_error(gain):.2f}, {len(gain)} runs")
+    return "\n".join(lines)
+
+
 def _mean_and_std(scores):
     return "" if scores.isna().any() else f"{scores.mean():.2f} ± {scores.std():.2f}"
 
@@ -281,6 +291,7 @@ def parse(argv=None):
     parser.add_argument("--splits", default="0-9", help="for example 0-9 or 0,3,5")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/paper_tables.csv"))
+    parser.add_argument("--against", type=Path, help="print the changes from the runs of this file")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args(argv)
     if "all" in args.backbones:
@@ -304,6 +315,8 @@ def main():
         print(summary(rows), "\n")
         print(stability(rows), "\n")
         print(cost(rows))
+    if args.against:
+        print(changes(rows, pd.read_csv(args.against)))
 
 
 if __name__ == "__main__":

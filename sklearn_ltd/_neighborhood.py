@@ -303,12 +303,10 @@ def receptive_field(module, graph, nodes, device, most_sources=1.0):
     field : GraphTensors or None
         None where it would save little, or `module` does not work hop by hop.
     """
-    if not hasattr(module, "stages"):
+    most = int(_WORTHWHILE * graph.n_nodes)
+    if not hasattr(module, "stages") or len(nodes) > most:
         return None
-    n_hops = sum(n_hops for n_hops, _ in module.stages())
-    large, most = LargeGraph(graph, device), int(_WORTHWHILE * graph.n_nodes)
-    if len(nodes) > most:
-        return None
+    large, n_hops = LargeGraph(graph, device), sum(n_hops for n_hops, _ in module.stages())
     neighborhood = large.neighborhood(nodes, n_hops, most=most)
     if neighborhood is None or len(neighborhood.nodes) > most_sources * graph.n_nodes:
         return None

@@ -339,7 +339,7 @@ def test_large_sparse_input_is_never_made_dense():
             ValueError,
             r"must be square, .* got \(2, 3\)\. Pass Graph",
         ),
-        (sp.csr_array((3, 2)), ValueError, r"got \(3, 2\)\..*Edges in pairs"),
+        (sp.csr_array((3, 2)), ValueError, r"must be square, .* got \(3, 2\)\..*Edges in pairs"),
         (np.zeros((0, 0)), ValueError, "the graph is empty.*expected at least 1 node"),
         (np.zeros(3), TypeError, r"2-D array, got ndarray\. Convert other graphs by as_graph"),
         (np.zeros((2, 2, 2)), TypeError, "2-D array, got ndarray"),
