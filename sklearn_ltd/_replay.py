@@ -1,4 +1,4 @@
-"""Epochs on a GPU: launched kernel by kernel, or the first time only and replayed later."""
+"""Epochs on a GPU: launched kernel by kernel the first time, replayed from a recording later."""
 
 import os
 
@@ -11,7 +11,7 @@ _OLDEST = (2, 11)  # version of torch with which recordings were tried
 
 
 def runner(module, optimizers):
-    """What runs the epochs of a step: `Replay` where it is asked for and can, else `AsTheyAre`.
+    """What runs the epochs of a step: `Replay` where it can, else `AsTheyAre`.
 
     Modules of others may do what a recording misses, as drawing numbers in Python.
     """
@@ -28,7 +28,7 @@ def _can_record(device):
         and torch.version.hip is None
         and torch.__version__ >= _OLDEST
         and not torch.is_anomaly_enabled()  # looks at every gradient
-        and os.environ.get("SKLEARN_LTD_CUDA_GRAPHS") == "1"
+        and os.environ.get("SKLEARN_LTD_CUDA_GRAPHS") != "0"
     )
 
 

@@ -178,15 +178,16 @@ def test_what_is_recorded(monkeypatch):
     assert isinstance(runner(EdgeIndexModule(module, 3), [own]), AsTheyAre)
 
 
-def test_recordings_are_made_where_they_are_asked_for(monkeypatch):
+def test_recordings_can_be_switched_off(monkeypatch):
     monkeypatch.setattr(torch, "__version__", TorchVersion("2.11.0+cu130"))
     monkeypatch.setattr(torch.version, "hip", None)
     monkeypatch.delenv("SKLEARN_LTD_CUDA_GRAPHS", raising=False)
-    assert not _can_record(torch.device("cuda:1"))
-    monkeypatch.setenv("SKLEARN_LTD_CUDA_GRAPHS", "1")
     assert _can_record(torch.device("cuda:1"))
     with torch.autograd.set_detect_anomaly(True):
         assert not _can_record(torch.device("cuda"))
+    monkeypatch.setenv("SKLEARN_LTD_CUDA_GRAPHS", "0")
+    assert not _can_record(torch.device("cuda"))
+    monkeypatch.delenv("SKLEARN_LTD_CUDA_GRAPHS")
     monkeypatch.setattr(torch, "__version__", TorchVersion("2.9.1"))
     assert not _can_record(torch.device("cuda"))
 
@@ -199,12 +200,12 @@ def test_fits_on_a_gpu_are_the_same_with_recordings(make, backbone, monkeypatch)
     if make is LTDNodeClassifier:
         settings |= {"warmup_iter": 2, "temperature_interval": 2}
     replays = []
-    monkeypatch.setenv("SKLEARN_LTD_CUDA_GRAPHS", "1")
+    monkeypatch.delenv("SKLEARN_LTD_CUDA_GRAPHS", raising=False)
     replay = torch.cuda.CUDAGraph.replay
     monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda g: replays.append(g) or replay(g))
     recorded = make(**settings).fit(DATA.graph, DATA.y)
     assert bool(replays) == _can_record(torch.device("cuda"))
-    monkeypatch.delenv("SKLEARN_LTD_CUDA_GRAPHS")
+    monkeypatch.setenv("SKLEARN_LTD_CUDA_GRAPHS", "0")
     plain = make(**settings).fit(DATA.graph, DATA.y)
     losses = [[epoch["loss"] for epoch in clf.history_] for clf in (recorded, plain)]
     np.testing.assert_allclose(*losses, rtol=1e-3)
