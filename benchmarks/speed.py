@@ -1,9 +1,9 @@
 """What an epoch costs: exact LTD against plain distillation, PyG and the bare products.
 
 Every epoch is a step of training and a forward pass without dropout for the early stopping.
-The contenders of a cell take turns in one process; times are medians of its CPU time with one
-thread, so that other processes matter little, or, with `--device cuda` or more `--threads`, of
-real time, until the GPU has done its work.
+The contenders of a cell take turns in one process, the first epoch of each turn untimed; times
+are medians of its CPU time with one thread, so that other processes matter little, or, with
+`--device cuda` or more `--threads`, of real time, until the GPU has done its work.
 
     FT          plain distillation with one fixed temperature
     LTD         learned temperatures as by default, the mean over an interval of epochs
@@ -292,14 +292,18 @@ def measure(cell, names, repeats):
     times = {name: [] for name in contenders}
     on_gpu = cell.device.type == "cuda"
     clock = time.perf_counter if on_gpu or torch.get_num_threads() > 1 else time.process_time
-    for repeat in range(repeats + 1):
+
+    def run(epoch):
+        start = clock()
+        epoch()
+        if on_gpu:
+            torch.cuda.synchronize()
+        return 1000 * (clock() - start)
+
+    for _ in range(repeats):
         for name, epoch in contenders.items():
-            start = clock()
-            epoch()
-            if on_gpu:
-                torch.cuda.synchronize()
-            if repeat:  # the first turn fills caches
-                times[name].append(1000 * (clock() - start) / N_EPOCHS.get(name, 1))
+            run(epoch)  # leaves in the caches what one epoch of training leaves for the next
+            times[name].append(run(epoch) / N_EPOCHS.get(name, 1))
     return {name: statistics.median(values) for name, values in times.items()}
 
 

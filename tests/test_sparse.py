@@ -82,12 +82,13 @@ def test_attention_stays_finite_for_large_scores(edges):
     assert torch.isfinite(attention).all()
 
 
-def test_attention_has_all_derivatives(edges):
+@pytest.mark.parametrize("n_columns", [2, 9])
+def test_attention_has_all_derivatives(edges, n_columns):
     pattern = EdgePattern(sp.csr_array(edges))
 
     def attend(target, source, x):
         return pattern.weighted_sum(pattern.softmax(target, source, 0.2), x)
 
-    inputs = double(5, 2), double(5, 2), double(5, 2, 2)
+    inputs = double(5, 2), double(5, 2), double(5, 2, n_columns)
     assert torch.autograd.gradcheck(attend, inputs, check_forward_ad=True)
     assert torch.autograd.gradgradcheck(attend, inputs)
