@@ -24,8 +24,8 @@ are medians of its CPU time with one thread, so that other processes matter litt
 
 CPU and GPU of one machine, into a file of their own:
 
-    SKLEARN_LTD_CUDA_GRAPHS=1 python benchmarks/speed.py --device cuda --out gpu.csv \\
-        --contenders FT LTD "FT launched" "LTD launched"
+    python benchmarks/speed.py --contenders FT LTD "FT launched" "LTD launched" --device cuda \\
+        --out gpu.csv
     python benchmarks/speed.py --contenders FT LTD --threads 8 --out gpu.csv
 
 A number stands for a generated graph of so many nodes, ten times as many edges, 100 dense features.
