@@ -64,7 +64,9 @@ def distillation_loss(logits, targets, train_nodes, train_y, label_weight, class
     `targets` may be those of the first rows of `logits` alone.  The paper sums over nodes; means
     make the step size independent of the graph's size.
     """
-    log_proba = class_log_softmax(logits[: len(targets)])
+    # A slice of all rows would have a gradient that is copied.
+    imitating = logits if len(logits) == len(targets) else logits[: len(targets)]
+    log_proba = class_log_softmax(imitating)
     soft_loss = -(targets * log_proba).sum() / len(targets)
     if label_weight == 0:
         return soft_loss
