@@ -343,10 +343,10 @@ class LearnedDistillation:
         )
         evaluation = evaluation.detach()
         direction = self._direction(outer, gradients)
-        inner = sum((g * d).sum() for g, d in zip(gradients, direction))
-        (derivative,) = torch.autograd.grad(inner, leaf)
+        depending, along = zip(*((g, d) for g, d in zip(gradients, direction) if g.requires_grad))
+        (derivative,) = torch.autograd.grad(depending, leaf, along)
         self.temperature_optimizer.zero_grad()
-        (targets * -derivative).sum().backward()
+        targets.backward(-derivative)
         self.temperature_optimizer.step()
         return logits, evaluation
 
