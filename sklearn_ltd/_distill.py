@@ -15,7 +15,14 @@ from torch.func import functional_call
 from ._distributed import own_share
 from ._replay import runner
 from ._sampling import shuffled
-from ._torch import class_log_softmax, class_softmax, dropout, relu_dropout, sort, store_by_columns
+from ._torch import (
+    class_log_softmax,
+    class_softmax,
+    dropout,
+    order_statistics,
+    relu_dropout,
+    store_by_columns,
+)
 from ._train import clone_state, cross_entropy, predict_logits, trainable
 
 TEMPERATURE_FEATURES = ("logits", "norm", "entropy")
@@ -412,7 +419,6 @@ _SUMMARY = [f"temperature_{name}" for name in ("mean", "negative", "q05", "media
 def _summarize(temperatures):
     """What the history tells of the temperatures, in the order of `_SUMMARY`."""
     last = len(temperatures) - 1  # torch.quantile refuses more than 2^24 nodes
-    ordered = sort(temperatures)
-    quantiles = [ordered[round(share * last)] for share in (0.05, 0.5, 0.95)]
+    quantiles = order_statistics(temperatures, [round(share * last) for share in (0.05, 0.5, 0.95)])
     negative = (temperatures < 0).to(temperatures.dtype)
     return torch.stack([temperatures.mean(), negative.mean(), *quantiles])

@@ -15,10 +15,10 @@ import scipy.sparse as sp
 import torch
 from torch.autograd import Function
 
-from ._torch import dropout
+from ._torch import _on_cpu, dropout
 from ._whole import same_entries
 
-_NARROW = 8  # columns, with fewer of which torch's sampled product takes nine times as long
+_NARROW = 8  # columns, with fewer of which a CPU's sampled product takes up to nine times as long
 
 
 def csr_tensor(matrix, device, dtype):
@@ -273,7 +273,7 @@ class _EdgeDot(Function):
     def forward(ctx, a, b, half):
         ctx.half = half
         ctx.save_for_backward(a, b)
-        if a.shape[2] < _NARROW:
+        if _on_cpu(a) and 1 < a.shape[2] < _NARROW:
             a, b = (torch.nn.functional.pad(x, (0, _NARROW - x.shape[2])) for x in (a, b))
         places = half.with_values(a.new_zeros(len(half.columns)))
         products = [
