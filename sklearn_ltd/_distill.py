@@ -350,10 +350,11 @@ class LearnedDistillation:
         )
         evaluation = evaluation.detach()
         direction = self._direction(outer, gradients)
-        depending, along = zip(*((g, d) for g, d in zip(gradients, direction) if g.requires_grad))
-        (derivative,) = torch.autograd.grad(depending, leaf, along)
+        # Products that are summed, as torch loads its compiler for gradients along a direction.
+        inner = sum((g * d).sum() for g, d in zip(gradients, direction))
+        (derivative,) = torch.autograd.grad(inner, leaf)
         self.temperature_optimizer.zero_grad()
-        targets.backward(-derivative)
+        (-(targets * derivative).sum()).backward()
         self.temperature_optimizer.step()
         return logits, evaluation
 
