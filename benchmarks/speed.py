@@ -1,8 +1,8 @@
 """What an epoch costs: exact LTD against plain distillation, PyG and the bare products.
 
 Every epoch is a step of training and a forward pass without dropout for the early stopping.
-The contenders of a cell take turns in one process, each of which begins untimed; times
-are medians of its CPU time with one thread, so that other processes matter little, or, with
+The contenders of a cell take turns in one process, with an untimed run at the start of each turn;
+times are medians of its CPU time with one thread, so that other processes matter little, or, with
 `--device cuda` or more `--threads`, of real time, until the GPU has done its work.
 
     FT          plain distillation with one fixed temperature
