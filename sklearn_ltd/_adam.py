@@ -5,6 +5,8 @@ Of our own also because any optimizer of `torch.optim` imports torch's compiler,
 
 import torch
 
+from ._torch import number
+
 
 class TensorAdam:
     """Adam with one second moment and one step size per tensor, and an L2 penalty.
@@ -68,17 +70,18 @@ class TensorAdam:
             state = self.state[parameter] = _start(parameter, unit)
         state["step"] += 1
         share1, share2 = (1 - beta ** state["step"] for beta in betas)
-        gradient = parameter.grad / unit
+        gradient = parameter.grad if unit == 1 else parameter.grad / unit
         if group["weight_decay"]:
-            gradient.add_(parameter, alpha=group["weight_decay"] * unit)
+            gradient = gradient.add(parameter, alpha=group["weight_decay"] * unit)
         mean = state["exp_avg"].lerp_(gradient, 1 - betas[0])
-        square = state["exp_avg_sq"].lerp_(_mean_square(gradient), 1 - betas[1])
-        root = (square.sqrt() / share2**0.5).add_(group["eps"])
-        rate = group["lr"] / share1 / unit
-        if _on_gpu(parameter):  # where the steps are counted too
-            parameter.addcmul_(mean, (state["size"] / root * -rate).to(mean.dtype))
+        state["exp_avg_sq"] *= betas[1]
+        state["exp_avg_sq"] += (1 - betas[1]) * _mean_square(gradient)
+        root = (state["exp_avg_sq"] / share2) ** 0.5 + group["eps"]
+        step = group["lr"] * state["size"] / (share1 * unit * root)
+        if torch.is_tensor(step):
+            parameter.addcmul_(mean, step.to(mean.dtype), value=-1)
         else:
-            parameter.addcmul_(mean, state["size"] / root, value=-rate)
+            parameter.add_(mean, alpha=-step)
 
     def state_dict(self):
         """The state of every parameter in their order; the settings are not part of it."""
@@ -101,16 +104,17 @@ def _start(parameter, unit):
     """The state before the first step."""
     n_rows = parameter.shape[0] if parameter.ndim else 1
     smallest = 0.1 * (n_rows / max(parameter.numel(), 1)) ** 0.5
-    size = _mean_square(parameter * unit).sqrt().clamp_min(smallest)
-    moments = {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(size)}
-    step = torch.zeros((), dtype=torch.float64, device=size.device) if _on_gpu(parameter) else 0
-    return {"step": step, "size": size} | moments
-
-
-def _on_gpu(parameter):
-    """Whether steps are counted on the device: a recorded epoch (`Replay`) has no other numbers."""
-    return parameter.is_cuda
+    size = max(smallest, float(_mean_square(parameter * unit)) ** 0.5)
+    step, square = 0, 0.0
+    if parameter.is_cuda:  # counted there: a recorded epoch (`Replay`) has no other numbers
+        step, square = torch.zeros(2, dtype=torch.float64, device=parameter.device)
+    return {
+        "step": step,
+        "size": size,
+        "exp_avg": torch.zeros_like(parameter),
+        "exp_avg_sq": square,
+    }
 
 
 def _mean_square(tensor):
-    return torch.linalg.vector_norm(tensor).square() / tensor.numel()
+    return number(torch.linalg.vector_norm(tensor)) ** 2 / tensor.numel()

@@ -408,7 +408,7 @@ def step_scale(optimizer, parameters):
             state = optimizer.state[parameter]
             beta1, beta2 = group["betas"]
             t = state["step"].double() if torch.is_tensor(state["step"]) else state["step"]
-            denominator = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt_().add_(group["eps"])
+            denominator = (state["exp_avg_sq"] / (1 - beta2**t)) ** 0.5 + group["eps"]
             rate = group["lr"] * state.get("size", 1.0) / group.get("unit", 1.0) ** 2
             scales[parameter] = rate * (1 - beta1) / (1 - beta1**t) / denominator
     return [scales[parameter] for parameter in parameters]

@@ -71,6 +71,14 @@ def _on_cpu(x):
     return x.device.type == "cpu"
 
 
+def number(x):
+    """A tensor of one entry as a number, several times faster to compute with.
+
+    On a GPU it stays a tensor: an epoch does not wait for it.
+    """
+    return x.item() if _on_cpu(x) else x
+
+
 def class_softmax(logits):
     """``logits.softmax(1)``, with each class in one piece of memory.
 
