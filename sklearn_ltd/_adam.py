@@ -105,9 +105,9 @@ def _start(parameter, unit):
     n_rows = parameter.shape[0] if parameter.ndim else 1
     smallest = 0.1 * (n_rows / max(parameter.numel(), 1)) ** 0.5
     size = max(smallest, float(_mean_square(parameter * unit)) ** 0.5)
-    step, square = 0, 0.0
-    if parameter.is_cuda:  # counted there: a recorded epoch (`Replay`) has no other numbers
-        step, square = torch.zeros(2, dtype=torch.float64, device=parameter.device)
+    # On a GPU they are tensors, as a recorded epoch (`Replay`) has no other numbers that change.
+    dtype = torch.float32 if parameter.device.type == "mps" else torch.float64  # which mps lacks
+    step, square = map(number, torch.zeros(2, dtype=dtype, device=parameter.device))
     return {
         "step": step,
         "size": size,

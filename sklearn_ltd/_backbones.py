@@ -41,11 +41,14 @@ class _Linear(nn.Linear):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, x):
-        if not isinstance(x, SparseMatrix):
-            return super().forward(x)
-        product = x @ self.weight.t()
-        return product if self.bias is None else product + self.bias
+    def forward(self, x, added=None):
+        """The product in one pass with the bias or, in a layer without one, with `added`."""
+        added = self.bias if added is None else added
+        if isinstance(x, SparseMatrix):
+            return x.product(self.weight.t(), added)
+        if added is None:
+            return F.linear(x, self.weight)
+        return torch.addmm(added, x, self.weight.t())
 
 
 def _linear_weights(layer):
@@ -166,7 +169,7 @@ class _GCNLayer(nn.Module):
         return [(self.linear.weight, _symmetric, 1)]
 
     def forward(self, h, graph):
-        return graph.propagate("symmetric", h, self.linear) + self.bias
+        return graph.propagate("symmetric", h, self.linear, self.bias)
 
 
 class GCN(_Stack):
@@ -190,8 +193,8 @@ class _SAGELayer(nn.Module):
         return [(self.neighbors.weight, _mean, 1), (self.root.weight, None, 0)]
 
     def forward(self, h, graph):
-        neighbors = graph.propagate("mean", h, self.neighbors)
-        return neighbors + self.bias + self.root(graph.at_targets(h))
+        own = self.root(graph.at_targets(h), self.bias)
+        return graph.propagate("mean", h, self.neighbors, own)
 
 
 class GraphSAGE(_Stack):
@@ -278,7 +281,7 @@ class SGC(_Staged):
         return graph.edges.symmetric @ z
 
     def _propagate_last(self, z, graph):
-        return self._propagate(z, graph) + self.bias
+        return graph.edges.symmetric.product(z, self.bias)
 
     def hidden_stages(self):
         return self.stages()

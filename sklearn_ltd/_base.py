@@ -387,9 +387,11 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _run_again(self, step, graph, labels, device, n_epochs):
         """Run so many epochs, without being judged; keep the module if all succeed."""
+        step.judged = False
         run = self._run_epochs(step, graph, labels, device, stage="refit", max_iter=n_epochs)
-        if len(run.history) == n_epochs:
-            self.state_ = module_state(step.module)
+        state = module_state(step.module)
+        if len(run.history) == n_epochs and all(np.isfinite(a).all() for a in state.values()):
+            self.state_ = state
 
     def _run_epochs(
         self,

@@ -350,11 +350,9 @@ class LearnedDistillation:
         )
         evaluation = evaluation.detach()
         direction = self._direction(outer, gradients)
-        # Products that are summed, as torch loads its compiler for gradients along a direction.
-        inner = sum((g * d).sum() for g, d in zip(gradients, direction))
-        (derivative,) = torch.autograd.grad(inner, leaf)
+        (derivative,) = torch.autograd.grad(_Along.apply(direction, *gradients), leaf)
         self.temperature_optimizer.zero_grad()
-        (-(targets * derivative).sum()).backward()
+        _Along.apply([-derivative], targets).backward()
         self.temperature_optimizer.step()
         return logits, evaluation
 
@@ -389,6 +387,22 @@ class LearnedDistillation:
     def restore(self, snapshot):
         state, self.temperatures = snapshot
         self.module.load_state_dict(state)
+
+
+class _Along(torch.autograd.Function):
+    """``sum <tensor, direction>`` for the sake of its gradient, the directions; its value is 0.
+
+    Torch's own way, ``grad_outputs``, loads its compiler, a second or more.
+    """
+
+    @staticmethod
+    def forward(ctx, directions, *tensors):
+        ctx.directions = directions
+        return tensors[0].new_zeros(())
+
+    @staticmethod
+    def backward(ctx, _):
+        return None, *ctx.directions
 
 
 def step_scale(optimizer, parameters):

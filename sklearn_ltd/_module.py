@@ -94,8 +94,8 @@ class _Edges:
         totals = scatter(self.edge_weight, targets, dim_size=self.n_nodes)
         return _Product(self.edge_index, self.edge_weight / totals[targets], self.messages)
 
-    def propagate(self, name, h, linear):
-        return getattr(self, name) @ linear(h)
+    def propagate(self, name, h, linear, added):
+        return getattr(self, name).product(linear(h), added)
 
     def at_targets(self, h):
         return h
@@ -110,8 +110,12 @@ class _Product:
     def __init__(self, edge_index, weight, messages):
         self.edge_index, self.weight, self.messages = edge_index, weight, messages
 
+    def product(self, h, added=None):
+        product = next(self.messages)(self.edge_index, h, self.weight)
+        return product if added is None else product + added
+
     def __matmul__(self, h):
-        return next(self.messages)(self.edge_index, h, self.weight)
+        return self.product(h)
 
 
 class _Attention:

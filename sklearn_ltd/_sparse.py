@@ -48,27 +48,52 @@ def _csr(indptr, indices, values, shape):
     return torch.sparse_csr_tensor(indptr, indices, values, shape, check_invariants=False)
 
 
-def _multiply(matrix, x):
-    """``matrix @ x`` for a CSR tensor; the operator would fill and copy the result first."""
+def _multiply(matrix, x, added=None):
+    """``matrix @ x + added`` for a CSR tensor; the operator fills and copies the result first."""
     out = x.new_empty(matrix.shape[0], x.shape[1])
-    return torch.addmm(out, matrix, x, beta=0, out=out)
+    if added is None:
+        return torch.addmm(out, matrix, x, beta=0, out=out)
+    return torch.addmm(added, matrix, x, out=out)
 
 
 class _Product(Function):
-    """``matrix @ x`` for a constant `matrix`; linear, hence its own tangent."""
+    """``matrix @ x + added`` for a constant `matrix`; linear, hence its own tangent."""
 
     @staticmethod
-    def forward(ctx, x, matrix):
+    def forward(ctx, x, matrix, added):
         ctx.matrix = matrix
-        return matrix.multiply(x)
+        ctx.shape = None if added is None else added.shape
+        return matrix.multiply(x, added)
 
     @staticmethod
     def backward(ctx, grad):
-        return _Product.apply(grad, ctx.matrix.T), None
+        grad_x, grad_added = _Adjoint.apply(grad, ctx.matrix, ctx.shape)
+        return grad_x, None, grad_added
 
     @staticmethod
-    def jvp(ctx, tangent, _):
-        return _Product.apply(tangent, ctx.matrix)
+    def jvp(ctx, x, _, added):
+        return _change(ctx.matrix, x, added)
+
+
+class _Adjoint(Function):
+    """The two gradients of `_Product`, which is their gradient in turn."""
+
+    @staticmethod
+    def forward(ctx, grad, matrix, shape):
+        ctx.matrix = matrix
+        ctx.set_materialize_grads(False)
+        return matrix.T.multiply(grad), None if shape is None else grad.sum_to_size(shape)
+
+    @staticmethod
+    def backward(ctx, x, added):
+        return _change(ctx.matrix, x, added), None, None
+
+
+def _change(matrix, x, added):
+    """``matrix @ x + added``, of which one or both may be missing."""
+    if x is not None:
+        return _Product.apply(x, matrix, added)
+    return None if added is None else added.expand(matrix.shape[0], -1)
 
 
 class SparseMatrix:
@@ -109,12 +134,16 @@ class SparseMatrix:
     def device(self):
         return self.matrix.device
 
-    def multiply(self, x):
+    def multiply(self, x, added=None):
         """The bare product, outside autograd."""
-        return _multiply(self.matrix, x)
+        return _multiply(self.matrix, x, added)
+
+    def product(self, x, added=None):
+        """``matrix @ x + added`` in one pass; `added` has the shape of the result or of a row."""
+        return _Product.apply(x, self, added)
 
     def __matmul__(self, x):
-        return _Product.apply(x, self)
+        return self.product(x)
 
     def __getitem__(self, rows):
         """Some of the rows, by a slice."""

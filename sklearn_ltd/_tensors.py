@@ -147,8 +147,8 @@ class GraphTensors:
     def neighbor_mean(self):
         return self.edges.neighbor_mean
 
-    def propagate(self, name, h, linear):
-        """``A linear(h)``, where A is the form of the edges of that `name`.
+    def propagate(self, name, h, linear, added):
+        """``A linear(h) + added``, where A is the form of the edges of that `name`.
 
         The product with A follows the weights, which narrow, and keep sparse features sparse.
         Where the graph is kept, it comes first for dense features, once for all: ``linear(A X)``,
@@ -159,7 +159,8 @@ class GraphTensors:
         name : {"symmetric", "mean"}
         h : torch.Tensor of shape (n, d) or SparseMatrix
         linear : callable
-            Without a bias.
+            ``linear(h)`` without a bias, and ``linear(h, added)``.
+        added : torch.Tensor of shape (k,) or (n_targets, k)
 
         Returns
         -------
@@ -167,10 +168,10 @@ class GraphTensors:
         """
         edges = getattr(self.edges, name)
         if not self.kept or h is not self.x or isinstance(h, SparseMatrix):
-            return edges @ linear(h)
+            return edges.product(linear(h), added)
         if name not in self._propagated:
             self._propagated[name] = edges.multiply(h)
-        return linear(self._propagated[name])
+        return linear(self._propagated[name], added)
 
     def sizes(self, average, unit, n_nodes=None):
         """Sums of the squared features before and after they are averaged over neighbours.

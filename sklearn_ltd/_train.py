@@ -65,6 +65,7 @@ class PlainStep:
 
     changing: tuple[str, ...] = ("module", "optimizer")  # what an epoch changes, for checkpoints
     carried: tuple[str, ...] = ()  # tensors that it replaces, see `Replay`
+    judged = True  # if not, nobody looks at the logits after a step, and it returns those before
 
     def __init__(self, module, graph, loss, optimizer, *, stop_nodes_first=False):
         self.module = module
@@ -76,7 +77,7 @@ class PlainStep:
         self._shared = None  # by the pass that ends an epoch and the one that begins the next
 
     def __call__(self):
-        """Step once; return the losses and the logits after the step."""
+        """Step once; return the losses and the logits."""
         return self._run(self)
 
     def epoch(self):
@@ -84,12 +85,15 @@ class PlainStep:
         if self._shared is None:
             self._shared = self._share()
         self.optimizer.zero_grad()
-        loss = self.loss(self.module(self.graph, **self._shared))
+        logits = self.module(self.graph, **self._shared)
+        loss = self.loss(logits)
         loss.backward()
         self.optimizer.step()
         self._shared = None  # makes room for the next
-        self._shared = self._share()
-        return {"loss": loss.detach()}, predict_logits(self.module, self.graph, **self._shared)
+        if self.judged:
+            self._shared = self._share()
+            logits = predict_logits(self.module, self.graph, **self._shared)
+        return {"loss": loss.detach()}, logits.detach()
 
     def _share(self):
         if not self._run.shares:

@@ -236,7 +236,9 @@ def test_dense_features_of_a_kept_graph_are_propagated_once(monkeypatch):
     kept = GraphTensors(graph.edges, graph.x.numpy(), kept=True)
     widths, multiply = [], SparseMatrix.multiply
     monkeypatch.setattr(
-        SparseMatrix, "multiply", lambda self, x: widths.append(x.shape[1]) or multiply(self, x)
+        SparseMatrix,
+        "multiply",
+        lambda self, x, *added: widths.append(x.shape[1]) or multiply(self, x, *added),
     )
     module(kept)
     module(kept)

@@ -29,10 +29,30 @@ def test_product_equals_the_dense_one(matrix, product):
     torch.testing.assert_close(product.T @ double(6, 2) * 0, torch.zeros(5, 2).double())
 
 
-def test_product_has_all_derivatives(product):
-    x = double(5, 3)
-    assert torch.autograd.gradcheck(lambda x: (product @ x).square(), x, check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(lambda x: (product @ x) ** 3, x)
+@pytest.mark.parametrize("shape", [(3,), (6, 3)])
+def test_what_is_added_to_a_product_is_added_in_the_same_pass(matrix, product, shape):
+    x, added = double(5, 3), double(*shape)
+    expected = torch.from_numpy(matrix.toarray()) @ x + added
+    torch.testing.assert_close(product.product(x, added), expected)
+
+
+@pytest.mark.parametrize("shape", [None, (3,), (6, 3)])
+def test_product_has_all_derivatives(product, shape):
+    inputs = [double(5, 3)] + ([] if shape is None else [double(*shape)])
+    for fixed in range(2 ** len(inputs) - 1):  # all of the inputs, or one of two
+        arguments = [x.detach() if fixed >> i & 1 else x for i, x in enumerate(inputs)]
+        assert torch.autograd.gradcheck(
+            lambda *a: product.product(*a).square(), arguments, check_forward_ad=True
+        )
+        assert torch.autograd.gradgradcheck(lambda *a: product.product(*a) ** 3, arguments)
+
+
+def test_a_gradient_that_depends_on_what_is_added_alone_has_a_gradient(product):
+    x, added, weight = double(5, 3).detach(), double(3), double(6, 3)
+    loss = (weight * product.product(x.requires_grad_(), added)).sum()
+    (gradient,) = torch.autograd.grad(loss, added, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.sum(), weight)
+    torch.testing.assert_close(second, torch.ones_like(weight))
 
 
 def test_a_symmetric_matrix_is_stored_once():
