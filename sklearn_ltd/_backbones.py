@@ -249,9 +249,9 @@ class APPNP(_Backbone):
         return self.predict.embed(graph)
 
     def _spread(self, local, graph):
-        z = local
+        z, returning = local, self.teleport * local
         for _ in range(self.n_hops):
-            z = (1 - self.teleport) * (graph.edges.symmetric @ z) + self.teleport * local
+            z = graph.edges.symmetric.product(z, returning, 1 - self.teleport)
         return z
 
 

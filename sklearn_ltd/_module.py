@@ -110,9 +110,10 @@ class _Product:
     def __init__(self, edge_index, weight, messages):
         self.edge_index, self.weight, self.messages = edge_index, weight, messages
 
-    def product(self, h, added=None):
+    def product(self, h, added=None, alpha=1):
         product = next(self.messages)(self.edge_index, h, self.weight)
-        return product if added is None else product + added
+        scaled = product if alpha == 1 else alpha * product
+        return scaled if added is None else scaled + added
 
     def __matmul__(self, h):
         return self.product(h)

@@ -48,51 +48,52 @@ def _csr(indptr, indices, values, shape):
     return torch.sparse_csr_tensor(indptr, indices, values, shape, check_invariants=False)
 
 
-def _multiply(matrix, x, added=None):
-    """``matrix @ x + added`` for a CSR tensor; the operator fills and copies the result first."""
+def _multiply(matrix, x, added=None, alpha=1):
+    """``alpha * matrix @ x + added`` for a CSR tensor; the operator fills and copies the result."""
     out = x.new_empty(matrix.shape[0], x.shape[1])
     if added is None:
-        return torch.addmm(out, matrix, x, beta=0, out=out)
-    return torch.addmm(added, matrix, x, out=out)
+        return torch.addmm(out, matrix, x, beta=0, alpha=alpha, out=out)
+    return torch.addmm(added, matrix, x, alpha=alpha, out=out)
 
 
 class _Product(Function):
-    """``matrix @ x + added`` for a constant `matrix`; linear, hence its own tangent."""
+    """``alpha * matrix @ x + added`` for a constant `matrix`; linear, hence its own tangent."""
 
     @staticmethod
-    def forward(ctx, x, matrix, added):
-        ctx.matrix = matrix
+    def forward(ctx, x, matrix, added, alpha):
+        ctx.constants = matrix, alpha
         ctx.shape = None if added is None else added.shape
-        return matrix.multiply(x, added)
+        return matrix.multiply(x, added, alpha)
 
     @staticmethod
     def backward(ctx, grad):
-        grad_x, grad_added = _Adjoint.apply(grad, ctx.matrix, ctx.shape)
-        return grad_x, None, grad_added
+        grad_x, grad_added = _Adjoint.apply(grad, *ctx.constants, ctx.shape)
+        return grad_x, None, grad_added, None
 
     @staticmethod
-    def jvp(ctx, x, _, added):
-        return _change(ctx.matrix, x, added)
+    def jvp(ctx, x, _matrix, added, _alpha):
+        return _change(x, added, *ctx.constants)
 
 
 class _Adjoint(Function):
     """The two gradients of `_Product`, which is their gradient in turn."""
 
     @staticmethod
-    def forward(ctx, grad, matrix, shape):
-        ctx.matrix = matrix
+    def forward(ctx, grad, matrix, alpha, shape):
+        ctx.constants = matrix, alpha
         ctx.set_materialize_grads(False)
-        return matrix.T.multiply(grad), None if shape is None else grad.sum_to_size(shape)
+        grad_added = None if shape is None else grad.sum_to_size(shape)
+        return matrix.T.multiply(grad, alpha=alpha), grad_added
 
     @staticmethod
     def backward(ctx, x, added):
-        return _change(ctx.matrix, x, added), None, None
+        return _change(x, added, *ctx.constants), None, None, None
 
 
-def _change(matrix, x, added):
-    """``matrix @ x + added``, of which one or both may be missing."""
+def _change(x, added, matrix, alpha):
+    """``alpha * matrix @ x + added``, of which one or both may be missing."""
     if x is not None:
-        return _Product.apply(x, matrix, added)
+        return _Product.apply(x, matrix, added, alpha)
     return None if added is None else added.expand(matrix.shape[0], -1)
 
 
@@ -134,13 +135,16 @@ class SparseMatrix:
     def device(self):
         return self.matrix.device
 
-    def multiply(self, x, added=None):
-        """The bare product, outside autograd."""
-        return _multiply(self.matrix, x, added)
+    def multiply(self, x, added=None, alpha=1):
+        """The bare `product`, outside autograd."""
+        return _multiply(self.matrix, x, added, alpha)
 
-    def product(self, x, added=None):
-        """``matrix @ x + added`` in one pass; `added` has the shape of the result or of a row."""
-        return _Product.apply(x, self, added)
+    def product(self, x, added=None, alpha=1):
+        """``alpha * matrix @ x + added`` in one pass.
+
+        `added` has the shape of the result or of a row.
+        """
+        return _Product.apply(x, self, added, alpha)
 
     def __matmul__(self, x):
         return self.product(x)

@@ -30,10 +30,10 @@ def test_product_equals_the_dense_one(matrix, product):
 
 
 @pytest.mark.parametrize("shape", [(3,), (6, 3)])
-def test_what_is_added_to_a_product_is_added_in_the_same_pass(matrix, product, shape):
+def test_a_product_is_scaled_and_added_to(matrix, product, shape):
     x, added = double(5, 3), double(*shape)
-    expected = torch.from_numpy(matrix.toarray()) @ x + added
-    torch.testing.assert_close(product.product(x, added), expected)
+    expected = 0.9 * torch.from_numpy(matrix.toarray()) @ x + added
+    torch.testing.assert_close(product.product(x, added, 0.9), expected)
 
 
 @pytest.mark.parametrize("shape", [None, (3,), (6, 3)])
@@ -42,9 +42,11 @@ def test_product_has_all_derivatives(product, shape):
     for fixed in range(2 ** len(inputs) - 1):  # all of the inputs, or one of two
         arguments = [x.detach() if fixed >> i & 1 else x for i, x in enumerate(inputs)]
         assert torch.autograd.gradcheck(
-            lambda *a: product.product(*a).square(), arguments, check_forward_ad=True
+            lambda *a: product.product(*a, alpha=0.9).square(), arguments, check_forward_ad=True
         )
-        assert torch.autograd.gradgradcheck(lambda *a: product.product(*a) ** 3, arguments)
+        assert torch.autograd.gradgradcheck(
+            lambda *a: product.product(*a, alpha=0.9) ** 3, arguments
+        )
 
 
 def test_a_gradient_that_depends_on_what_is_added_alone_has_a_gradient(product):
