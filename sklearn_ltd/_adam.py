@@ -117,4 +117,5 @@ def _start(parameter, unit):
 
 
 def _mean_square(tensor):
-    return number(torch.linalg.vector_norm(tensor)) ** 2 / tensor.numel()
+    norm = number(torch.linalg.vector_norm(tensor))
+    return norm * norm / tensor.numel()  # a power of a number that overflows is an error

@@ -181,7 +181,7 @@ def run_epochs(
             record, finite = _evaluate(losses, logits, stop_nodes, stop_y, class_weight, imitated)
             if not finite:
                 if run.kept is not None:
-                    _warn(name, f"the loss is no longer finite in epoch {epoch + 1}")
+                    warn_of_failure(name, f"the loss is no longer finite in epoch {epoch + 1}")
                 break
             run.add(record, forget=epoch == first_epoch)
             if verbose and (verbose > 1 or epoch % 10 == 0):
@@ -198,7 +198,7 @@ def run_epochs(
         if run.kept is None or n_ranks() > 1 or checkpoint is not None:
             raise
         run.interrupted = True
-        _warn(name, f"interrupted in epoch {len(run.history) + 1}")
+        warn_of_failure(name, f"interrupted in epoch {len(run.history) + 1}")
     if run.kept is None:
         raise FloatingPointError(
             f"{name}: no epoch gave finite numbers. Lower learning_rate, or scale the node "
@@ -206,7 +206,9 @@ def run_epochs(
         )
     first, last = run.history[0]["loss"], run.history[-1]["loss"]
     if last > 10 * first:
-        _warn(name, f"the loss has grown from {first:.3g} to {last:.3g}, lower learning_rate")
+        warn_of_failure(
+            name, f"the loss has grown from {first:.3g} to {last:.3g}, lower learning_rate"
+        )
     step.restore(run.kept)
     return run
 
@@ -305,6 +307,6 @@ def _evaluate(losses, logits, stop_nodes, stop_y, class_weight, imitated):
     return record, finite
 
 
-def _warn(name, what):
+def warn_of_failure(name, what):
     message = f"{name}: {what}; the best epoch so far is kept."
     warnings.warn(message, ConvergenceWarning, stacklevel=users_level())

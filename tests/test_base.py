@@ -9,13 +9,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier, NodeFeatures, _base
 from sklearn_ltd._adam import TensorAdam
+from sklearn_ltd._backbones import make_backbone
 from sklearn_ltd._distill import TemperatureNetwork
 from sklearn_ltd._train import _criterion
 from sklearn_ltd.datasets import make_attributed_sbm
@@ -716,6 +717,27 @@ def test_the_last_fit_trains_on_all_labels_with_the_temperatures_and_epochs_foun
     same = ltd(max_iter=1, adapt_teacher=False).fit(graph, y, role=role)
     assert np.array_equal(other.temperatures_, same.temperatures_)
     assert not np.array_equal(other.predict_proba(graph), same.predict_proba(graph))
+
+
+@pytest.mark.parametrize("max_iter", [1, 3])
+def test_a_last_fit_whose_numbers_become_infinite_leaves_the_student_before_it(
+    max_iter, graph, y, role
+):
+    made = []
+
+    def backbone(n_features, n_classes):
+        module = make_backbone("gcn", n_features, n_classes, 8, 2, 0.5)
+        if made:
+            module.layers[0].bias.register_hook(lambda gradient: gradient / 0)
+        made.append(module)
+        return module
+
+    with pytest.warns(ConvergenceWarning, match="refit: the .* no longer finite .*so far is kept"):
+        clf = ltd(teacher="gcn", backbone=backbone, max_iter=max_iter).fit(graph, y, role=role)
+    made.clear()
+    first = ltd(teacher="gcn", backbone=backbone, max_iter=max_iter, refit=False)
+    first.fit(graph, y, role=role)
+    assert np.array_equal(clf.predict_proba(graph), first.predict_proba(graph))
 
 
 @both

@@ -49,6 +49,27 @@ def test_epochs_equal_a_plain_loop(backbone):
         assert len(calls) == len(expected) + 1
 
 
+def test_epochs_that_nobody_judges_take_the_same_steps_and_end_with_them():
+    rng = np.random.RandomState(0)
+    adjacency = sp.random_array((N, N), density=0.3, random_state=rng, format="csr")
+    graph = GraphTensors(EdgeTensors(adjacency), rng.standard_normal((N, D)))
+    y = torch.from_numpy(rng.randint(C, size=N))
+    states, counts = [], []
+    for judged in (True, False):
+        torch.manual_seed(0)
+        module = make_backbone("gcn", D, C, 8, 2, 0.5).train()
+        optimizer = TensorAdam(module.parameters(), 0.05)
+        step = PlainStep(module, graph, lambda logits: F.cross_entropy(logits, y), optimizer)
+        step.judged = judged
+        passes = []
+        module.register_forward_hook(lambda *_, passes=passes: passes.append(1))
+        losses = [step()[0]["loss"].item() for _ in range(4)]
+        states.append([losses, *(p.detach() for p in module.parameters())])
+        counts.append(len(passes))
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+    assert counts == [8, 4]
+
+
 class Played:
     """A step whose logits of two nodes, of which the first stops, are given."""
 
