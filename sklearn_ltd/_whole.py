@@ -148,6 +148,8 @@ class Whole:
         """Root mean square of the features that are not zero: 1 where they are binary."""
         rows = self._some_features
         values = rows.data if sp.issparse(rows) else np.asarray(rows)
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)  # as they are trained on
         squares = np.square(values[values != 0], dtype=np.float64)
         unit = float(np.sqrt(squares.mean())) if squares.size else 1.0
         return max(unit, _SMALLEST_UNIT)
