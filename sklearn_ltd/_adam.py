@@ -74,8 +74,7 @@ class TensorAdam:
         if group["weight_decay"]:
             gradient = gradient.add(parameter, alpha=group["weight_decay"] * unit)
         mean = state["exp_avg"].lerp_(gradient, 1 - betas[0])
-        state["exp_avg_sq"] *= betas[1]
-        state["exp_avg_sq"] += (1 - betas[1]) * _mean_square(gradient)
+        state["exp_avg_sq"] += (1 - betas[1]) * (_mean_square(gradient) - state["exp_avg_sq"])
         root = (state["exp_avg_sq"] / share2) ** 0.5 + group["eps"]
         step = group["lr"] * state["size"] / (share1 * unit * root)
         if torch.is_tensor(step):
@@ -118,4 +117,4 @@ def _start(parameter, unit):
 
 def _mean_square(tensor):
     norm = number(torch.linalg.vector_norm(tensor))
-    return norm * norm / tensor.numel()  # a power of a number that overflows is an error
+    return norm * norm / max(tensor.numel(), 1)  # a power of a number that overflows is an error

@@ -42,12 +42,11 @@ class _Linear(nn.Linear):
             nn.init.zeros_(self.bias)
 
     def forward(self, x, added=None):
-        """The product in one pass with the bias or, in a layer without one, with `added`."""
-        added = self.bias if added is None else added
+        """``x @ weight.t()`` plus the bias or, in a layer without one, what is `added`."""
         if isinstance(x, SparseMatrix):
-            return x.product(self.weight.t(), added)
+            return x.product(self.weight.t(), self.bias if added is None else added)
         if added is None:
-            return F.linear(x, self.weight)
+            return super().forward(x)
         return torch.addmm(added, x, self.weight.t())
 
 

@@ -44,7 +44,7 @@ from ._torch import (
     prediction_device,
     seeded,
 )
-from ._train import PlainStep, run_epochs, trainable, warn_of_failure
+from ._train import PlainStep, run_epochs, trainable
 from ._typing import FloatArray, GraphLike, Labels
 
 SINGLE_LAYER_STEP = 3.0  # of a network with one layer of weights, relative to deeper ones
@@ -387,17 +387,9 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _run_again(self, step, graph, labels, device, n_epochs):
         """Run so many epochs, without being judged; keep the module if all succeed."""
-        step.judged = False
         run = self._run_epochs(step, graph, labels, device, stage="refit", max_iter=n_epochs)
-        if len(run.history) < n_epochs:
-            return
-        state = module_state(step.module)
-        if all(np.isfinite(values).all() for values in state.values()):
-            self.state_ = state
-        else:
-            warn_of_failure(
-                f"{type(self).__name__} refit", "the parameters are no longer finite at its end"
-            )
+        if len(run.history) == n_epochs:
+            self.state_ = module_state(step.module)
 
     def _run_epochs(
         self,

@@ -19,6 +19,7 @@ from ._torch import (
     class_log_softmax,
     class_softmax,
     dropout,
+    number,
     order_statistics,
     relu_dropout,
     store_by_columns,
@@ -390,7 +391,7 @@ class LearnedDistillation:
 
 
 class _Along(torch.autograd.Function):
-    """``sum <tensor, direction>`` for the sake of its gradient, the directions; its value is 0.
+    """``sum <tensor, direction>``, to be differentiated as it is: the value is 0, not the sum.
 
     Torch's own way, ``grad_outputs``, loads its compiler, a second or more.
     """
@@ -421,7 +422,7 @@ def step_scale(optimizer, parameters):
                 continue
             state = optimizer.state[parameter]
             beta1, beta2 = group["betas"]
-            t = state["step"].double() if torch.is_tensor(state["step"]) else state["step"]
+            t = number(state["step"]) if torch.is_tensor(state["step"]) else state["step"]
             denominator = (state["exp_avg_sq"] / (1 - beta2**t)) ** 0.5 + group["eps"]
             rate = group["lr"] * state.get("size", 1.0) / group.get("unit", 1.0) ** 2
             scales[parameter] = rate * (1 - beta1) / (1 - beta1**t) / denominator

@@ -94,7 +94,7 @@ class _Edges:
         totals = scatter(self.edge_weight, targets, dim_size=self.n_nodes)
         return _Product(self.edge_index, self.edge_weight / totals[targets], self.messages)
 
-    def propagate(self, name, h, linear, added):
+    def propagate(self, name, h, linear, added=None):
         return getattr(self, name).product(linear(h), added)
 
     def at_targets(self, h):

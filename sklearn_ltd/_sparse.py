@@ -67,34 +67,17 @@ class _Product(Function):
 
     @staticmethod
     def backward(ctx, grad):
-        grad_x, grad_added = _Adjoint.apply(grad, *ctx.constants, ctx.shape)
-        return grad_x, None, grad_added, None
+        matrix, alpha = ctx.constants
+        needs_x, _, needs_added, _ = ctx.needs_input_grad
+        grad_x = _Product.apply(grad, matrix.T, None, alpha) if needs_x else None
+        return grad_x, None, grad.sum_to_size(ctx.shape) if needs_added else None, None
 
     @staticmethod
     def jvp(ctx, x, _matrix, added, _alpha):
-        return _change(x, added, *ctx.constants)
-
-
-class _Adjoint(Function):
-    """The two gradients of `_Product`, which is their gradient in turn."""
-
-    @staticmethod
-    def forward(ctx, grad, matrix, alpha, shape):
-        ctx.constants = matrix, alpha
-        ctx.set_materialize_grads(False)
-        grad_added = None if shape is None else grad.sum_to_size(shape)
-        return matrix.T.multiply(grad, alpha=alpha), grad_added
-
-    @staticmethod
-    def backward(ctx, x, added):
-        return _change(x, added, *ctx.constants), None, None, None
-
-
-def _change(x, added, matrix, alpha):
-    """``alpha * matrix @ x + added``, of which one or both may be missing."""
-    if x is not None:
+        matrix, alpha = ctx.constants
+        if x is None:
+            return added.expand(matrix.shape[0], -1)
         return _Product.apply(x, matrix, added, alpha)
-    return None if added is None else added.expand(matrix.shape[0], -1)
 
 
 class SparseMatrix:

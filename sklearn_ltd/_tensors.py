@@ -147,7 +147,7 @@ class GraphTensors:
     def neighbor_mean(self):
         return self.edges.neighbor_mean
 
-    def propagate(self, name, h, linear, added):
+    def propagate(self, name, h, linear, added=None):
         """``A linear(h) + added``, where A is the form of the edges of that `name`.
 
         The product with A follows the weights, which narrow, and keep sparse features sparse.
@@ -159,8 +159,8 @@ class GraphTensors:
         name : {"symmetric", "mean"}
         h : torch.Tensor of shape (n, d) or SparseMatrix
         linear : callable
-            ``linear(h)`` without a bias, and ``linear(h, added)``.
-        added : torch.Tensor of shape (k,) or (n_targets, k)
+            ``linear(h)``, without a bias, and, where something is added, ``linear(h, added)``.
+        added : torch.Tensor of shape (k,) or (n_targets, k), default=None
 
         Returns
         -------
@@ -171,7 +171,8 @@ class GraphTensors:
             return edges.product(linear(h), added)
         if name not in self._propagated:
             self._propagated[name] = edges.multiply(h)
-        return linear(self._propagated[name], added)
+        h = self._propagated[name]
+        return linear(h) if added is None else linear(h, added)
 
     def sizes(self, average, unit, n_nodes=None):
         """Sums of the squared features before and after they are averaged over neighbours.

@@ -65,7 +65,7 @@ class PlainStep:
 
     changing: tuple[str, ...] = ("module", "optimizer")  # what an epoch changes, for checkpoints
     carried: tuple[str, ...] = ()  # tensors that it replaces, see `Replay`
-    judged = True  # if not, nobody looks at the logits after a step, and it returns those before
+    judged = True  # whether an epoch ends with a pass whose logits are looked at
 
     def __init__(self, module, graph, loss, optimizer, *, stop_nodes_first=False):
         self.module = module
@@ -77,10 +77,13 @@ class PlainStep:
         self._shared = None  # by the pass that ends an epoch and the one that begins the next
 
     def __call__(self):
-        """Step once; return the losses and the logits."""
-        return self._run(self)
+        """Step once; return the losses and the logits after the step.
 
-    def epoch(self):
+        If they are not `judged`, those of the step, under its dropout, stand in for them.
+        """
+        return self._run(self, self.judged)
+
+    def epoch(self, judged):
         """What a call does, kernel by kernel or as a recording."""
         if self._shared is None:
             self._shared = self._share()
@@ -90,7 +93,7 @@ class PlainStep:
         loss.backward()
         self.optimizer.step()
         self._shared = None  # makes room for the next
-        if self.judged:
+        if judged:
             self._shared = self._share()
             logits = predict_logits(self.module, self.graph, **self._shared)
         return {"loss": loss.detach()}, logits.detach()
@@ -135,7 +138,8 @@ def run_epochs(
     ----------
     step : callable
         Returns a dict of losses and logits after the step; has `snapshot` and `restore`, and
-        names what an epoch changes in `changing`.
+        names what an epoch changes in `changing`.  Its `judged` is set to whether these logits
+        are looked at: without stop nodes, only those of the last epoch, which have to be finite.
     stop_nodes, stop_y : torch.Tensor of shape (n_stop,)
         Rows of these logits, and their classes.
     class_weight : torch.Tensor of shape (n_classes,) or None
@@ -172,8 +176,10 @@ def run_epochs(
         If there is no finite epoch at all.
     """
     run = _Run(step, stop_nodes.device, checkpoint)
+    judging = len(stop_nodes) > 0 or imitated is not None
     try:
         for epoch in range(max_iter if run.finished else len(run.history), max_iter):
+            step.judged = judging or epoch == max_iter - 1
             if tasks is not None:
                 tasks.begin_epoch()
             losses, logits = step()
@@ -181,7 +187,7 @@ def run_epochs(
             record, finite = _evaluate(losses, logits, stop_nodes, stop_y, class_weight, imitated)
             if not finite:
                 if run.kept is not None:
-                    warn_of_failure(name, f"the loss is no longer finite in epoch {epoch + 1}")
+                    _warn(name, f"the loss is no longer finite in epoch {epoch + 1}")
                 break
             run.add(record, forget=epoch == first_epoch)
             if verbose and (verbose > 1 or epoch % 10 == 0):
@@ -198,7 +204,7 @@ def run_epochs(
         if run.kept is None or n_ranks() > 1 or checkpoint is not None:
             raise
         run.interrupted = True
-        warn_of_failure(name, f"interrupted in epoch {len(run.history) + 1}")
+        _warn(name, f"interrupted in epoch {len(run.history) + 1}")
     if run.kept is None:
         raise FloatingPointError(
             f"{name}: no epoch gave finite numbers. Lower learning_rate, or scale the node "
@@ -206,9 +212,7 @@ def run_epochs(
         )
     first, last = run.history[0]["loss"], run.history[-1]["loss"]
     if last > 10 * first:
-        warn_of_failure(
-            name, f"the loss has grown from {first:.3g} to {last:.3g}, lower learning_rate"
-        )
+        _warn(name, f"the loss has grown from {first:.3g} to {last:.3g}, lower learning_rate")
     step.restore(run.kept)
     return run
 
@@ -307,6 +311,6 @@ def _evaluate(losses, logits, stop_nodes, stop_y, class_weight, imitated):
     return record, finite
 
 
-def warn_of_failure(name, what):
+def _warn(name, what):
     message = f"{name}: {what}; the best epoch so far is kept."
     warnings.warn(message, ConvergenceWarning, stacklevel=users_level())

@@ -19,6 +19,13 @@ print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """
 
 
+@pytest.fixture(params=["numbers", "tensors"], autouse=True)
+def state(request, monkeypatch):
+    """What moments and steps are counted in on a CPU and on a GPU."""
+    if request.param == "tensors":
+        monkeypatch.setattr("sklearn_ltd._torch._on_cpu", lambda x: False)
+
+
 def make():
     """An optimizer of four parameters in two groups, and the parameters; the third is zero."""
     generator = torch.Generator().manual_seed(0)
@@ -111,6 +118,23 @@ def test_a_stored_state_goes_on_where_it_was_and_is_a_copy():
     assert not torch.equal(copies[0], parameters[0])
     descend(optimizer, parameters, 3)
     assert all(map(torch.equal, copies, parameters))
+
+
+def test_a_tensor_without_entries_changes_nothing():
+    parameter = torch.zeros(0, requires_grad=True)
+    optimizer = TensorAdam([parameter], 0.05)
+    parameter.sum().backward()
+    optimizer.step()
+    assert optimizer.state[parameter]["exp_avg_sq"] == 0
+
+
+def test_a_gradient_that_is_too_large_does_not_pass_unnoticed():
+    parameter = torch.ones(3, requires_grad=True)
+    optimizer = TensorAdam([parameter], 0.05)
+    for size in (1e30, 1.0, 1.0):
+        parameter.grad = torch.full((3,), size)
+        optimizer.step()
+    assert parameter.isnan().all()
 
 
 def test_the_first_fit_of_a_process_does_not_load_torchs_compiler():

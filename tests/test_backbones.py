@@ -238,7 +238,7 @@ def test_dense_features_of_a_kept_graph_are_propagated_once(monkeypatch):
     monkeypatch.setattr(
         SparseMatrix,
         "multiply",
-        lambda self, x, *added: widths.append(x.shape[1]) or multiply(self, x, *added),
+        lambda self, x, *rest: widths.append(x.shape[1]) or multiply(self, x, *rest),
     )
     module(kept)
     module(kept)

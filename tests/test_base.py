@@ -719,10 +719,7 @@ def test_the_last_fit_trains_on_all_labels_with_the_temperatures_and_epochs_foun
     assert not np.array_equal(other.predict_proba(graph), same.predict_proba(graph))
 
 
-@pytest.mark.parametrize("max_iter", [1, 3])
-def test_a_last_fit_whose_numbers_become_infinite_leaves_the_student_before_it(
-    max_iter, graph, y, role
-):
+def test_a_last_fit_whose_numbers_become_infinite_leaves_the_student_before_it(graph, y, role):
     made = []
 
     def backbone(n_features, n_classes):
@@ -732,10 +729,10 @@ def test_a_last_fit_whose_numbers_become_infinite_leaves_the_student_before_it(
         made.append(module)
         return module
 
-    with pytest.warns(ConvergenceWarning, match="refit: the .* no longer finite .*so far is kept"):
-        clf = ltd(teacher="gcn", backbone=backbone, max_iter=max_iter).fit(graph, y, role=role)
+    with pytest.warns(ConvergenceWarning, match="refit: .* no longer finite in epoch 2"):
+        clf = ltd(teacher="gcn", backbone=backbone, max_iter=3).fit(graph, y, role=role)
     made.clear()
-    first = ltd(teacher="gcn", backbone=backbone, max_iter=max_iter, refit=False)
+    first = ltd(teacher="gcn", backbone=backbone, max_iter=3, refit=False)
     first.fit(graph, y, role=role)
     assert np.array_equal(clf.predict_proba(graph), first.predict_proba(graph))
 

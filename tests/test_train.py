@@ -49,25 +49,31 @@ def test_epochs_equal_a_plain_loop(backbone):
         assert len(calls) == len(expected) + 1
 
 
-def test_epochs_that_nobody_judges_take_the_same_steps_and_end_with_them():
+def test_logits_after_a_step_are_computed_where_they_are_looked_at():
     rng = np.random.RandomState(0)
     adjacency = sp.random_array((N, N), density=0.3, random_state=rng, format="csr")
     graph = GraphTensors(EdgeTensors(adjacency), rng.standard_normal((N, D)))
     y = torch.from_numpy(rng.randint(C, size=N))
-    states, counts = [], []
-    for judged in (True, False):
+    found = []
+    for n_stop, imitated in ((2, None), (0, y), (0, None)):
         torch.manual_seed(0)
         module = make_backbone("gcn", D, C, 8, 2, 0.5).train()
-        optimizer = TensorAdam(module.parameters(), 0.05)
-        step = PlainStep(module, graph, lambda logits: F.cross_entropy(logits, y), optimizer)
-        step.judged = judged
         passes = []
         module.register_forward_hook(lambda *_, passes=passes: passes.append(1))
-        losses = [step()[0]["loss"].item() for _ in range(4)]
-        states.append([losses, *(p.detach() for p in module.parameters())])
-        counts.append(len(passes))
-    torch.testing.assert_close(*states, rtol=0, atol=0)
-    assert counts == [8, 4]
+        optimizer = TensorAdam(module.parameters(), 0.05)
+        run = run_epochs(
+            PlainStep(module, graph, lambda logits: F.cross_entropy(logits, y), optimizer),
+            torch.arange(n_stop),
+            y[:n_stop],
+            imitated=imitated,
+            max_iter=4,
+            n_iter_no_change=4,
+            tasks=None,
+        )
+        found.append((len(passes), [record["loss"] for record in run.history]))
+    counts, losses = zip(*found)
+    assert counts == (8, 8, 5)  # the last logits have to be finite
+    assert losses[0] == losses[1] == losses[2]
 
 
 class Played:
