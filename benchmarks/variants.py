@@ -115,9 +115,8 @@ class FromHeuristic(LearnedDistillation):
     def _targets(self, temperatures):
         return soft_targets(self.teacher_logits, self.heuristic * temperatures, self.weights)
 
-    def snapshot(self):
-        state, temperatures = super().snapshot()
-        return state, self.heuristic * temperatures
+    def _temperatures(self):
+        return self.heuristic * super()._temperatures()
 
 
 class Averaged(LearnedDistillation):
@@ -138,8 +137,8 @@ class Averaged(LearnedDistillation):
         return losses, logits
 
     def snapshot(self):
-        state, temperatures = super().snapshot()
-        return self.average or state, temperatures
+        state, *others = super().snapshot()
+        return self.average or state, *others
 
 
 class Consistent(LearnedDistillation):

@@ -268,7 +268,7 @@ class LearnedDistillation:
         self._run = runner(module, filter(None, [optimizer, temperature_optimizer]))
         self.copies = self._shared = None
         self.targets = self.summary = None
-        _, self.temperatures = self.snapshot()
+        self.temperatures = self._temperatures()
 
     def __call__(self):
         warm = self.n_epochs - self.warmup_iter  # epochs since the end of the warm-up
@@ -377,17 +377,23 @@ class LearnedDistillation:
         scales = step_scale(self.optimizer, trainable(self.module))
         return [s * g for s, g in zip(scales, outer)]
 
-    def snapshot(self):
-        """Copies of the student's state and of the temperatures, taken without dropout."""
+    @torch.no_grad()
+    def _temperatures(self):
+        """The temperatures of all nodes, without dropout."""
         self.network.eval()
-        with torch.no_grad():
-            temperatures = self.network(self.logits, self.entropy)
+        temperatures = self.network(self.logits, self.entropy)
         self.network.train()
-        return clone_state(self.module), temperatures
+        return temperatures
+
+    def snapshot(self):
+        """Copies of the student, and of what its temperatures follow from."""
+        return clone_state(self.module), clone_state(self.network), self.logits.clone()
 
     def restore(self, snapshot):
-        state, self.temperatures = snapshot
-        self.module.load_state_dict(state)
+        student, network, self.logits = snapshot
+        self.module.load_state_dict(student)
+        self.network.load_state_dict(network)
+        self.temperatures = self._temperatures()
 
 
 class _Along(torch.autograd.Function):
