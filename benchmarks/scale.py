@@ -3,9 +3,10 @@
 Generated graphs of average degree 20.  Every measurement is a process of its own with one thread.
 Seconds are CPU time, an epoch of LTD is one of its teacher and one of the student; "graph" is
 the resident memory before the fit, "fit" and "predict" are the peaks beyond it, in GiB.
-Measurements that are in the CSV file are skipped.
+Measurements that are in the CSV file are skipped; with `--repeats` the sizes take turns, and slopes
+and plot are of medians.
 
-    python benchmarks/scale.py --sizes 10000 30000 100000 --plot docs/scale.png
+    python benchmarks/scale.py --sizes 10000 30000 100000 --repeats 3 --plot docs/scale.png
     python benchmarks/scale.py --sizes 1000000 --epochs 30
     python benchmarks/scale.py --tasks mmap --sizes 10000000 --epochs 4 --folder /scratch/graph
 
@@ -13,6 +14,7 @@ The task "mmap" saves the graph to a folder in one process and trains from there
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -29,7 +31,7 @@ from resumed import resumed
 from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier
 from sklearn_ltd.datasets import make_attributed_sbm
 
-FIELDS = ["task", "n_nodes", "n_edges", "epochs", "seconds_per_epoch", "fit_seconds"]
+FIELDS = ["task", "n_nodes", "repeat", "n_edges", "epochs", "seconds_per_epoch", "fit_seconds"]
 FIELDS += ["predict_seconds", "graph_gib", "fit_gib", "predict_gib", "accuracy"]
 TASKS = ["GNN", "LTD", "LTD scalable", "batch gcn", "batch sage", "batch gat", "mmap"]
 N_CLASSES = 20
@@ -85,7 +87,7 @@ def generate(n_nodes, n_features):
 
 
 def measure(task, n_nodes, epochs, folder):
-    """One row of the CSV file."""
+    """What a row of the CSV file tells of one fit."""
     torch.set_num_threads(1)
     if task == "mmap":
         graph, y = Graph.open(folder), np.load(folder.with_suffix(".y.npy"))
@@ -108,8 +110,6 @@ def measure(task, n_nodes, epochs, folder):
     with Watch(before) as predict:
         accuracy = (clf.predict(graph)[n_labeled:] == y[n_labeled:]).mean()
     return {
-        "task": task,
-        "n_nodes": n_nodes,
         "n_edges": graph._whole.n_edges // 2,
         "epochs": epochs,
         "seconds_per_epoch": round((fit.seconds - first.seconds) / epochs, 4),
@@ -152,16 +152,23 @@ def in_a_process(*args):
 
 def run_all(args):
     """Measure what the CSV file lacks."""
-    with resumed(args.out, FIELDS, FIELDS[:2]) as (done, write):
-        for n_nodes in args.sizes:
-            for task in args.tasks:
-                if (task, n_nodes) in done:
-                    continue
-                if task == "mmap" and not (args.folder / "graph.json").exists():
-                    in_a_process("save", n_nodes, 0, args.folder)
-                row = json.loads(in_a_process(task, n_nodes, args.epochs, args.folder))
-                print(row, flush=True)
-                write(row)
+    with resumed(args.out, FIELDS, FIELDS[:3]) as (done, write):
+        turns = itertools.product(range(args.repeats), args.tasks, args.sizes)
+        for repeat, task, n_nodes in turns:
+            key = task, n_nodes, repeat
+            if key in done:
+                continue
+            if task == "mmap" and not (args.folder / "graph.json").exists():
+                in_a_process("save", n_nodes, 0, args.folder)
+            measured = json.loads(in_a_process(task, n_nodes, args.epochs, args.folder))
+            row = dict(zip(FIELDS, key)) | measured
+            print(row, flush=True)
+            write(row)
+
+
+def medians(rows):
+    """One row for every task and size."""
+    return rows.drop(columns="repeat").groupby(FIELDS[:2], as_index=False).median()
 
 
 def slopes(rows):
@@ -210,12 +217,13 @@ def main():
     parser.add_argument("--sizes", nargs="+", type=int, default=[10_000, 30_000, 100_000])
     parser.add_argument("--tasks", nargs="+", default=TASKS[:-1], choices=TASKS)
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("scale_graph"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scale.csv"))
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
     run_all(args)
-    rows = pd.read_csv(args.out)
+    rows = medians(pd.read_csv(args.out))
     print(rows.to_string(index=False))
     print("log-log slopes:", slopes(rows))
     if args.plot:
