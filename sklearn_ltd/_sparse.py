@@ -69,8 +69,10 @@ class _Product(Function):
     def backward(ctx, grad):
         matrix, alpha = ctx.constants
         needs_x, _, needs_added, _ = ctx.needs_input_grad
+        # In this order: the second derivative adds the smaller part to the larger one in place.
+        grad_added = grad.sum_to_size(ctx.shape) if needs_added else None
         grad_x = _Product.apply(grad, matrix.T, None, alpha) if needs_x else None
-        return grad_x, None, grad.sum_to_size(ctx.shape) if needs_added else None, None
+        return grad_x, None, grad_added, None
 
     @staticmethod
     def jvp(ctx, x, _matrix, added, _alpha):
