@@ -421,6 +421,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             n_iter_no_change=self.n_iter_no_change,
             first_epoch=first_epoch,
             imitated=imitated,
+            judged=stage == "fit",
             tasks=tasks,
             verbose=self.verbose if rank() == 0 and stage == "fit" else 0,
             name=type(self).__name__ + (" refit" if stage == "refit" else ""),

@@ -390,7 +390,8 @@ class LearnedDistillation:
         return clone_state(self.module), clone_state(self.network), self.logits.clone()
 
     def restore(self, snapshot):
-        student, network, self.logits = snapshot
+        student, network, logits = snapshot
+        self.logits = logits.to(self.entropy.device)  # of a checkpoint
         self.module.load_state_dict(student)
         self.network.load_state_dict(network)
         self.temperatures = self._temperatures()

@@ -122,6 +122,7 @@ def run_epochs(
     tasks,
     first_epoch=0,
     imitated=None,
+    judged=True,
     verbose=0,
     name="",
     checkpoint=None,
@@ -139,7 +140,7 @@ def run_epochs(
     step : callable
         Returns a dict of losses and logits after the step; has `snapshot` and `restore`, and
         names what an epoch changes in `changing`.  Its `judged` is set to whether these logits
-        are looked at: without stop nodes, only those of the last epoch, which have to be finite.
+        are looked at.
     stop_nodes, stop_y : torch.Tensor of shape (n_stop,)
         Rows of these logits, and their classes.
     class_weight : torch.Tensor of shape (n_classes,) or None
@@ -150,6 +151,9 @@ def run_epochs(
         Epochs before this one (from 0) count only if none after it is reached.
     imitated : torch.Tensor of shape (n,) or None
         Classes that a student is to learn, for the rows of the logits.
+    judged : bool
+        False: nothing is asked of the epochs but that the last one is reached with finite logits,
+        and a run with a shorter history is worth nothing.
     tasks : FitTasks or None
         Told when an epoch begins and ends; may ask to stop.
     verbose : int
@@ -176,10 +180,9 @@ def run_epochs(
         If there is no finite epoch at all.
     """
     run = _Run(step, stop_nodes.device, checkpoint)
-    judging = len(stop_nodes) > 0 or imitated is not None
     try:
         for epoch in range(max_iter if run.finished else len(run.history), max_iter):
-            step.judged = judging or epoch == max_iter - 1
+            step.judged = judged or epoch == max_iter - 1
             if tasks is not None:
                 tasks.begin_epoch()
             losses, logits = step()
@@ -193,8 +196,8 @@ def run_epochs(
             if verbose and (verbose > 1 or epoch % 10 == 0):
                 numbers = "  ".join(f"{k} {v:.4f}" for k, v in record.items())
                 print(f"[{name}] epoch {epoch + 1:4d}  {numbers}")
-            judged = len(stop_nodes) > 0 and epoch >= first_epoch
-            stale = judged and epoch - run.best_epoch >= n_iter_no_change
+            may_stop = len(stop_nodes) > 0 and epoch >= first_epoch
+            stale = may_stop and epoch - run.best_epoch >= n_iter_no_change
             if stale or asked_to_stop:
                 break
             run.save_if_due()

@@ -737,6 +737,32 @@ def test_a_last_fit_whose_numbers_become_infinite_leaves_the_student_before_it(g
     assert np.array_equal(clf.predict_proba(graph), first.predict_proba(graph))
 
 
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_without_stop_nodes_the_last_finite_epoch_counts(epoch, graph, y):
+    def backbone(n_features, n_classes):
+        module, seen = make_backbone("gcn", n_features, n_classes, 8, 2, 0.5), []
+
+        def spoil(gradient):
+            seen.append(1)
+            return gradient / 0 if len(seen) == epoch else gradient
+
+        module.layers[0].bias.register_hook(spoil)
+        return module
+
+    params = {"random_state": 0, "device": "cpu"}
+    clf = GNNNodeClassifier(backbone, max_iter=6, **params)
+    role = np.where(y == None, "", "train")  # noqa: E711
+    if epoch == 1:
+        with pytest.raises(FloatingPointError, match="no epoch gave finite numbers"):
+            clf.fit(graph, y, role=role)
+        return
+    with pytest.warns(ConvergenceWarning, match="no longer finite in epoch 4"):
+        clf.fit(graph, y, role=role)
+    assert clf.best_iter_ == 3
+    before = GNNNodeClassifier(backbone, max_iter=3, **params).fit(graph, y, role=role)
+    assert np.array_equal(clf.predict_proba(graph), before.predict_proba(graph))
+
+
 @both
 @pytest.mark.parametrize("unit", [2.0**10, 2.0**-50])
 @pytest.mark.parametrize("backbone", ["gcn", "gat", "sage", "appnp", "sgc", "mlp"])

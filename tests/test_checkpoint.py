@@ -8,11 +8,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 
 from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier, _checkpoint
 
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 N_EPOCHS = 12
 SETTINGS = {"hidden_dim": 8, "max_iter": N_EPOCHS, "random_state": 0, "device": "cpu"}
 TEACHER = GNNNodeClassifier(hidden_dim=8, max_iter=5)
@@ -95,9 +97,10 @@ def test_a_fit_interrupted_in_its_teacher_is_resumed(known, tmp_path):
     assert_same_fit(resumed, whole)
 
 
-def test_a_finished_fit_is_not_trained_again(known, tmp_path):
-    first = KINDS["learned"](checkpoint_dir=tmp_path).fit(*known)
-    again = KINDS["learned"](checkpoint_dir=tmp_path)
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
+def test_a_finished_fit_is_not_trained_again(device, known, tmp_path):
+    first = KINDS["learned"](checkpoint_dir=tmp_path, device=device).fit(*known)
+    again = KINDS["learned"](checkpoint_dir=tmp_path, device=device)
     assert_same_fit(again.set_callbacks(Dies(1)).fit(*known), first)
 
 
