@@ -144,6 +144,8 @@ class LargeGraph:
         """
         nodes = neighborhood.nodes
         degree, x = self.degree[nodes], self.x(nodes) if h is None else h[nodes]
+        if not sp.issparse(x):
+            x = torch.from_numpy(np.ascontiguousarray(x))  # the rows are a copy already
         *inner, first = [
             EdgeTensors(hop.T, self.device, self.dtype, degree[: hop.shape[1]])
             for hop in reversed(neighborhood.hops())

@@ -34,7 +34,7 @@ def csr_tensor(matrix, device, dtype):
 def _index(array, matrix, device):
     """Indices into a matrix or its values as a tensor, of 32 bits where that is enough."""
     dtype = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
-    return torch.tensor(array.astype(dtype), device=device)
+    return torch.from_numpy(array.astype(dtype)).to(device)
 
 
 def _take(x, rows):

@@ -55,7 +55,7 @@ class EdgeTensors:
         with_loops = self._with_self_loops
         degree = with_loops.sum(axis=1) if self._degree is None else self._degree
         scale = 1 / np.sqrt(degree)
-        scaled = sp.diags_array(scale[: self.n_targets]) @ with_loops @ sp.diags_array(scale)
+        scaled = _scaled(with_loops, scale[: self.n_targets], scale)
         return SparseMatrix.from_scipy(scaled, self.device, self.dtype)
 
     @cached_property
@@ -74,7 +74,7 @@ class EdgeTensors:
     def _row_means(self, matrix):
         total = matrix.sum(axis=1).astype(np.float64)
         scale = np.divide(1, total, out=np.zeros(len(total)), where=total > 0)
-        return SparseMatrix.from_scipy(sp.diags_array(scale) @ matrix, self.device, self.dtype)
+        return SparseMatrix.from_scipy(_scaled(matrix, scale), self.device, self.dtype)
 
     @cached_property
     def attention_pattern(self):
@@ -94,6 +94,14 @@ class EdgeTensors:
         return torch.tensor(weights, device=self.device, dtype=self.dtype)
 
 
+def _scaled(matrix, rows, columns=None):
+    """A CSR array with its rows, and its columns, times these numbers; scipy's product is slow."""
+    values = matrix.data * np.repeat(rows, np.diff(matrix.indptr))
+    if columns is not None:
+        values *= columns[matrix.indices]
+    return sp.csr_array((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
 class GraphTensors:
     """A graph on a device, as the backbones read it.
 
@@ -101,9 +109,9 @@ class GraphTensors:
     ----------
     edges : EdgeTensors
         Those that the first hop follows.
-    X : ndarray or scipy sparse array of shape (n, d) or None
-        Node features; sparse ones stay sparse where that, with the transpose, takes less
-        memory than a dense tensor.
+    X : ndarray, scipy sparse array or torch.Tensor of shape (n, d) or None
+        Node features, of which a tensor is not copied; sparse ones stay sparse where that, with
+        the transpose, takes less memory than a dense tensor.
     kept : bool
         Whether the graph is used many times, so that what `propagate` makes of dense features is
         worth keeping.
@@ -211,6 +219,8 @@ class GraphTensors:
 
 
 def _feature_tensor(X, device, dtype):
+    if torch.is_tensor(X):
+        return X.to(device, dtype)
     if sp.issparse(X) and 4 * X.nnz < X.shape[0] * X.shape[1]:
         return SparseMatrix.from_scipy(X, device, dtype)
     X = X.toarray() if sp.issparse(X) else np.ascontiguousarray(X)
