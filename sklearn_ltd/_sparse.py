@@ -90,23 +90,32 @@ class SparseMatrix:
 
     Parameters
     ----------
-    matrix, transpose : torch.Tensor
-        The same matrix and its transpose, both in CSR layout.
+    matrix : torch.Tensor
+        In CSR layout.
+    transpose : torch.Tensor, default=None
+        In CSR layout; None: made where it is needed.
     """
 
-    def __init__(self, matrix, transpose):
+    def __init__(self, matrix, transpose=None):
         self.matrix = matrix
-        self.transpose = transpose
+        if transpose is not None:
+            self.transpose = transpose
 
     @classmethod
     def from_scipy(cls, matrix, device="cpu", dtype=torch.float32):
         matrix = sp.csr_array(matrix)
         if not matrix.has_sorted_indices:
             matrix = matrix.sorted_indices()
+        return cls(csr_tensor(matrix, device, dtype))
+
+    @cached_property
+    def transpose(self):
+        """The matrix itself if it is symmetric."""
+        matrix = self._to_scipy(self.matrix.values().cpu().numpy())
         transpose = matrix.T.tocsr()
-        stored = csr_tensor(matrix, device, dtype)
-        symmetric = same_entries(matrix, transpose)
-        return cls(stored, stored if symmetric else csr_tensor(transpose, device, dtype))
+        if same_entries(matrix, transpose):
+            return self.matrix
+        return csr_tensor(transpose, self.device, self.matrix.dtype)
 
     @property
     def T(self):

@@ -159,8 +159,9 @@ class GraphTensors:
         """``A linear(h) + added``, where A is the form of the edges of that `name`.
 
         The product with A follows the weights, which narrow, and keep sparse features sparse.
-        Where the graph is kept, it comes first for dense features, once for all: ``linear(A X)``,
-        for which as much memory is kept as X takes.
+        For dense features it comes first, ``linear(A X)``, where the graph is kept, once for all,
+        for which as much memory is kept as X takes; and where edges start at many more nodes than
+        they end at.
 
         Parameters
         ----------
@@ -175,7 +176,8 @@ class GraphTensors:
         h : torch.Tensor of shape (n_targets, k)
         """
         edges = getattr(self.edges, name)
-        if not self.kept or h is not self.x or isinstance(h, SparseMatrix):
+        pays = self.kept or self.edges.n_sources > 2 * self.edges.n_targets
+        if not pays or h is not self.x or isinstance(h, SparseMatrix):
             return edges.product(linear(h), added)
         if name not in self._propagated:
             self._propagated[name] = edges.multiply(h)

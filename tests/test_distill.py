@@ -353,13 +353,22 @@ def no_waiting():
         yield
 
 
+def run_three(step):
+    """Two epochs of warm-up and one in which the temperatures learn.
+
+    The first time they make what is kept with the graph, as transposes.
+    """
+    step.n_epochs = 0
+    for _ in range(3):
+        step()
+
+
 @pytest.mark.parametrize(("backbone", "in_field"), IN_FIELD)
 def test_epochs_do_not_wait_for_the_device(graph, backbone, in_field):
     step = make_step(graph, backbone, 0.4, "tensor_adam", in_field)
-    step()
+    run_three(step)
     with no_waiting():
-        for _ in range(3):
-            step()
+        run_three(step)
         step.snapshot()
 
 
@@ -389,14 +398,11 @@ def test_epochs_on_a_gpu_do_not_wait_for_it_and_give_the_same(backbone, in_field
         for device in ("cpu", "cuda")
     ]
     for step in steps:
-        for _ in range(3):  # makes what is kept with the graph, some in the first learning epoch
-            step()
-        step.n_epochs = 0  # two epochs of warm-up and one in which the temperatures learn follow
+        run_three(step)
     torch.cuda.set_sync_debug_mode("error")
     try:
         for step in steps:
-            for _ in range(3):
-                step()
+            run_three(step)
             step.snapshot()
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -66,6 +66,16 @@ def test_a_symmetric_matrix_is_stored_once():
     assert product.matrix is product.transpose
 
 
+def test_a_transpose_is_made_where_it_is_needed(product):
+    x = double(5, 3)
+    with torch.no_grad():
+        product @ x
+    out = product @ x
+    assert "transpose" not in vars(product)
+    out.sum().backward()
+    torch.testing.assert_close(product.transpose.to_dense(), product.to_dense().T)
+
+
 def test_dropout_zeroes_the_same_entries_of_matrix_and_transpose(product):
     torch.manual_seed(0)
     dropped = product.dropout(0.5, training=True)
