@@ -18,6 +18,7 @@ from torch.autograd import Function
 from ._torch import _on_cpu, dropout
 from ._whole import same_entries
 
+_BLOCK = 2**18  # entries
 _NARROW = 8  # columns, with fewer of which a CPU's sampled product takes up to nine times as long
 
 
@@ -39,9 +40,11 @@ def _index(array, matrix, device):
 
 def _take(x, rows):
     """``x[rows]`` for `x` of two dimensions; several times faster than by indexing on a CPU."""
-    if x.shape[1] == 1:
-        return x.flatten().index_select(0, rows)[:, None]
-    return x.index_select(0, rows)
+    if x.shape[1] > 1:
+        return x.index_select(0, rows)
+    out = x.new_empty(len(rows), 1)
+    torch.index_select(x.flatten(), 0, rows, out=out.view(-1))
+    return out
 
 
 def _csr(indptr, indices, values, shape):
@@ -207,7 +210,11 @@ class EdgePattern:
         forward = _Half(pattern, inverse, device)
         backward = _Half(transpose, order, device)
         forward.T, backward.T = backward, forward
+        rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
+        rows, in_order = (_index(a, pattern, device) for a in (rows, np.arange(pattern.nnz)))
         self._half = forward
+        self._targets = _Ends(rows, forward.indptr, in_order)
+        self._sources = _Ends(forward.columns, backward.indptr, backward.order)
 
     def weighted_sum(self, weights, x):
         """``out[i, h] = sum over edges e = (j -> i) of weights[e, h] * x[j, h]``.
@@ -229,14 +236,7 @@ class EdgePattern:
         ``softmax over e of leaky_relu(target_scores[i] + source_scores[j])``; scores have shape
         (n_targets, heads) and (n_sources, heads), the attention (n_edges, heads).
         """
-        half = self._half
-        scores = _Gather.apply(target_scores, half) + _Permute.apply(
-            _Gather.apply(source_scores, half.T), half
-        )
-        scores = torch.nn.functional.leaky_relu(scores, slope)
-        exponentials = torch.exp(scores - _take(half.row_max(scores.detach()), half.rows))
-        totals = _RowSum.apply(exponentials, half)
-        return exponentials / _Gather.apply(totals, half)
+        return _Attention.apply(target_scores, source_scores, self._targets, self._sources, slope)
 
 
 class _Half:
@@ -247,19 +247,42 @@ class _Half:
         self.indptr = _index(pattern.indptr, pattern, device)
         self.columns = _index(pattern.indices, pattern, device)
         self.order = _index(order, pattern, device)
-        rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
-        self.rows = _index(rows, pattern, device)
-        self._places = _index(np.arange(pattern.nnz), pattern, device)
 
     def with_values(self, values):
         return _csr(self.indptr, self.columns, values, self.shape)
 
-    def row_sum(self, values):
-        ones = values.new_ones(len(values))
-        sums = _csr(self.indptr, self._places, ones, (self.shape[0], len(values)))
-        return _multiply(sums, values)
 
-    def row_max(self, values):
+class _Ends:
+    """Where each edge ends, or starts, and which edges do so at each node.
+
+    Parameters
+    ----------
+    nodes : torch.Tensor of shape (n_edges,)
+    indptr, edges : torch.Tensor of shape (n_nodes + 1,) and (n_edges,)
+        Those of node `i` are ``edges[indptr[i] : indptr[i + 1]]``.
+    """
+
+    def __init__(self, nodes, indptr, edges):
+        self.nodes = nodes
+        self.indptr = indptr
+        self.edges = edges
+
+    def gather(self, x):
+        return _take(x, self.nodes)
+
+    def update(self, values, change, x):
+        """``change(values, gather(x))`` in place, on a CPU in blocks that stay in its cache."""
+        size = max(1, _BLOCK // values.shape[1]) if _on_cpu(values) else len(values)
+        for part, nodes in zip(values.split(size), self.nodes.split(size)):
+            change(part, _take(x, nodes))
+
+    def sum(self, values):
+        ones = values.new_ones(len(values))
+        shape = len(self.indptr) - 1, len(values)
+        return _multiply(_csr(self.indptr, self.edges, ones, shape), values)
+
+    def max(self, values):
+        """Only where edges are in the order of the nodes."""
         return torch.segment_reduce(values, "max", offsets=self.indptr.long())
 
 
@@ -302,12 +325,11 @@ class _EdgeDot(Function):
         ctx.save_for_backward(a, b)
         if _on_cpu(a) and 1 < a.shape[2] < _NARROW:
             a, b = (torch.nn.functional.pad(x, (0, _NARROW - x.shape[2])) for x in (a, b))
-        places = half.with_values(a.new_zeros(len(half.columns)))
-        products = [
-            torch.sparse.sampled_addmm(places, a[:, head], b[:, head].t(), beta=0.0).values()
-            for head in range(a.shape[1])
-        ]
-        return torch.stack(products, 1)
+        products = a.new_zeros(a.shape[1], len(half.columns))
+        for head, values in enumerate(products):
+            places = half.with_values(values)
+            torch.sparse.sampled_addmm(places, a[:, head], b[:, head].t(), beta=0.0, out=places)
+        return products.t().contiguous()
 
     @staticmethod
     def backward(ctx, grad):
@@ -319,37 +341,85 @@ class _EdgeDot(Function):
 
 
 class _Gather(Function):
-    """Node values to the edges that end at the node."""
+    """Node values to the edges that end, or start, at the node."""
 
     @staticmethod
-    def forward(ctx, x, half):
-        ctx.half = half
-        return _take(x, half.rows)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return _RowSum.apply(grad, ctx.half), None
-
-    @staticmethod
-    def jvp(ctx, tangent, _):
-        return _Gather.apply(tangent, ctx.half)
-
-
-class _RowSum(Function):
-    """Edge values summed at the node where the edges end."""
-
-    @staticmethod
-    def forward(ctx, values, half):
-        ctx.half = half
-        return half.row_sum(values)
+    def forward(ctx, x, ends):
+        ctx.ends = ends
+        return ends.gather(x)
 
     @staticmethod
     def backward(ctx, grad):
-        return _Gather.apply(grad, ctx.half), None
+        return _Sum.apply(grad, ctx.ends), None
 
     @staticmethod
     def jvp(ctx, tangent, _):
-        return _RowSum.apply(tangent, ctx.half)
+        return _Gather.apply(tangent, ctx.ends)
+
+
+class _Sum(Function):
+    """Edge values summed at the node where the edges end, or start."""
+
+    @staticmethod
+    def forward(ctx, values, ends):
+        ctx.ends = ends
+        return ends.sum(values)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Gather.apply(grad, ctx.ends), None
+
+    @staticmethod
+    def jvp(ctx, tangent, _):
+        return _Sum.apply(tangent, ctx.ends)
+
+
+class _Attention(Function):
+    """See `EdgePattern.softmax`; in place, as new memory takes longer than the numbers in it."""
+
+    @staticmethod
+    def forward(ctx, target_scores, source_scores, targets, sources, slope):
+        out = sources.gather(source_scores)
+        targets.update(out, torch.Tensor.add_, target_scores)
+        rises = out > 0
+        torch.nn.functional.leaky_relu_(out, slope)
+        targets.update(out, torch.Tensor.sub_, targets.max(out))
+        out.exp_()
+        targets.update(out, torch.Tensor.div_, targets.sum(out))
+        ctx.ends, ctx.slope = (targets, sources), slope
+        ctx.save_for_backward(out, rises)
+        ctx.save_for_forward(out, rises)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        out, rises = ctx.saved_tensors
+        change = _Attention._centered(out, grad, ctx.ends[0])
+        change *= _Attention._slopes(rises, ctx.slope, out)
+        needed = ctx.needs_input_grad[:2]
+        sums = (_Sum.apply(change, ends) if n else None for n, ends in zip(needed, ctx.ends))
+        return *sums, None, None, None
+
+    @staticmethod
+    def jvp(ctx, target_tangent, source_tangent, *_):
+        out, rises = ctx.saved_tensors
+        tangents = zip((target_tangent, source_tangent), ctx.ends)
+        change = sum(
+            _Gather.apply(tangent, ends) for tangent, ends in tangents if tangent is not None
+        )
+        change = change * _Attention._slopes(rises, ctx.slope, out)
+        return _Attention._centered(out, change, ctx.ends[0])
+
+    @staticmethod
+    def _centered(out, change, targets):
+        """``out * (change - its mean at the target)``: the derivative of the softmax."""
+        weighted = out * change
+        totals = _Gather.apply(_Sum.apply(weighted, targets), targets)
+        return weighted.addcmul_(out, totals, value=-1)
+
+    @staticmethod
+    def _slopes(rises, slope, like):
+        return torch.where(rises, 1.0, slope).to(like.dtype)
 
 
 class _Permute(Function):
