@@ -294,13 +294,9 @@ class SGC(_Staged):
         return x
 
 
-def _head_scores(h, weight):
-    """``<h[i, head], weight[head]>`` as a dense product, for `h` of shape (n, heads, k).
-
-    Sums over a short last dimension take a CPU several times as long.
-    """
-    blocks = torch.diag_embed(weight.t()).transpose(0, 1)  # of shape (heads, k, heads)
-    return h.flatten(1) @ blocks.flatten(0, 1)
+def _by_head(weight):
+    """A block-diagonal matrix, (heads * k, heads), that takes each head times its weights."""
+    return torch.diag_embed(weight.t()).transpose(0, 1).flatten(0, 1)
 
 
 class _GATLayer(nn.Module):
@@ -319,14 +315,15 @@ class _GATLayer(nn.Module):
 
     def forward(self, h, graph):
         heads, n_out = self.source.shape
-        h = self.linear(h).view(-1, heads, n_out)
+        h = self.linear(h)
+        # As a dense product: sums over a short last dimension take a CPU several times as long.
+        weight = torch.cat([_by_head(self.source), _by_head(self.target)], 1)
+        source_scores, target_scores = (h @ weight).split(heads, 1)
+        target_scores = graph.at_targets(target_scores)
         pattern = graph.edges.attention_pattern
-        attention = pattern.softmax(
-            _head_scores(graph.at_targets(h), self.target),
-            _head_scores(h, self.source),
-            self.negative_slope,
-        )
-        out = pattern.weighted_sum(dropout(attention, self.dropout, self.training), h)
+        attention = pattern.softmax(target_scores, source_scores, self.negative_slope)
+        attention = dropout(attention, self.dropout, self.training)
+        out = pattern.weighted_sum(attention, h.view(-1, heads, n_out))
         return (out.flatten(1) if self.concat else out.mean(1)) + self.bias
 
 

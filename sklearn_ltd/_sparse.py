@@ -15,10 +15,9 @@ import scipy.sparse as sp
 import torch
 from torch.autograd import Function
 
-from ._torch import _on_cpu, dropout
+from ._torch import _BLOCK, _on_cpu, dropout
 from ._whole import same_entries
 
-_BLOCK = 2**18  # entries
 _NARROW = 8  # columns, with fewer of which a CPU's sampled product takes up to nine times as long
 
 
@@ -40,7 +39,7 @@ def _index(array, matrix, device):
 
 def _take(x, rows):
     """``x[rows]`` for `x` of two dimensions; several times faster than by indexing on a CPU."""
-    if x.shape[1] > 1:
+    if x.shape[1] != 1:
         return x.index_select(0, rows)
     out = x.new_empty(len(rows), 1)
     torch.index_select(x.flatten(), 0, rows, out=out.view(-1))
@@ -109,12 +108,16 @@ class SparseMatrix:
         matrix = sp.csr_array(matrix)
         if not matrix.has_sorted_indices:
             matrix = matrix.sorted_indices()
-        return cls(csr_tensor(matrix, device, dtype))
+        product = cls(csr_tensor(matrix, device, dtype))
+        if not _on_cpu(product.matrix):  # which would be waited for later on
+            product.transpose = product._transpose_of(matrix)
+        return product
 
     @cached_property
     def transpose(self):
-        """The matrix itself if it is symmetric."""
-        matrix = self._to_scipy(self.matrix.values().cpu().numpy())
+        return self._transpose_of(self._to_scipy(self.matrix.values().cpu().numpy()))
+
+    def _transpose_of(self, matrix):
         transpose = matrix.T.tocsr()
         if same_entries(matrix, transpose):
             return self.matrix
@@ -127,6 +130,10 @@ class SparseMatrix:
     @property
     def shape(self):
         return tuple(self.matrix.shape)
+
+    @property
+    def n_entries(self):
+        return self.matrix.values().numel()
 
     @property
     def device(self):
@@ -158,7 +165,7 @@ class SparseMatrix:
     @cached_property
     def _transpose_order(self):
         """Where each stored value of the transpose stands in the matrix."""
-        positions = self._to_scipy(np.arange(1, self.matrix.values().numel() + 1))
+        positions = self._to_scipy(np.arange(1, self.n_entries + 1))
         return torch.from_numpy(positions.T.tocsr().data - 1).to(self.device)
 
     def dropout(self, p, training):
@@ -281,10 +288,6 @@ class _Ends:
         shape = len(self.indptr) - 1, len(values)
         return _multiply(_csr(self.indptr, self.edges, ones, shape), values)
 
-    def max(self, values):
-        """Only where edges are in the order of the nodes."""
-        return torch.segment_reduce(values, "max", offsets=self.indptr.long())
-
 
 class _WeightedSum(Function):
     @staticmethod
@@ -325,11 +328,12 @@ class _EdgeDot(Function):
         ctx.save_for_backward(a, b)
         if _on_cpu(a) and 1 < a.shape[2] < _NARROW:
             a, b = (torch.nn.functional.pad(x, (0, _NARROW - x.shape[2])) for x in (a, b))
-        products = a.new_zeros(a.shape[1], len(half.columns))
-        for head, values in enumerate(products):
-            places = half.with_values(values)
-            torch.sparse.sampled_addmm(places, a[:, head], b[:, head].t(), beta=0.0, out=places)
-        return products.t().contiguous()
+        products = []
+        for head in range(a.shape[1]):
+            out = half.with_values(a.new_zeros(len(half.columns)))
+            torch.sparse.sampled_addmm(out, a[:, head], b[:, head].t(), beta=0.0, out=out)
+            products.append(out.values())
+        return torch.stack(products, 1)
 
     @staticmethod
     def backward(ctx, grad):
@@ -383,7 +387,8 @@ class _Attention(Function):
         targets.update(out, torch.Tensor.add_, target_scores)
         rises = out > 0
         torch.nn.functional.leaky_relu_(out, slope)
-        targets.update(out, torch.Tensor.sub_, targets.max(out))
+        highest = torch.segment_reduce(out, "max", offsets=targets.indptr.long())
+        targets.update(out, torch.Tensor.sub_, highest)
         out.exp_()
         targets.update(out, torch.Tensor.div_, targets.sum(out))
         ctx.ends, ctx.slope = (targets, sources), slope
@@ -419,7 +424,7 @@ class _Attention(Function):
 
     @staticmethod
     def _slopes(rises, slope, like):
-        return torch.where(rises, 1.0, slope).to(like.dtype)
+        return rises.view(torch.uint8).to(like.dtype).mul_(1 - slope).add_(slope)
 
 
 class _Permute(Function):

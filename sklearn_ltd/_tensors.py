@@ -10,6 +10,7 @@ import torch
 from ._sparse import EdgePattern, SparseMatrix
 
 _N_DIRECTIONS = 64
+_EDGE_COST = 8  # of an entry in a sparse product, in multiplications of a dense one
 
 
 class EdgeTensors:
@@ -160,15 +161,15 @@ class GraphTensors:
 
         The product with A follows the weights, which narrow, and keep sparse features sparse.
         For dense features it comes first, ``linear(A X)``, where the graph is kept, once for all,
-        for which as much memory is kept as X takes; and where edges start at many more nodes than
-        they end at.
+        for which as much memory is kept as X takes; and where few edges start at many more nodes
+        than they end at.
 
         Parameters
         ----------
         name : {"symmetric", "mean"}
         h : torch.Tensor of shape (n, d) or SparseMatrix
-        linear : callable
-            ``linear(h)``, without a bias, and, where something is added, ``linear(h, added)``.
+        linear : torch.nn.Linear
+            Without a bias; where something is added, called as ``linear(h, added)``.
         added : torch.Tensor of shape (k,) or (n_targets, k), default=None
 
         Returns
@@ -176,13 +177,21 @@ class GraphTensors:
         h : torch.Tensor of shape (n_targets, k)
         """
         edges = getattr(self.edges, name)
-        pays = self.kept or self.edges.n_sources > 2 * self.edges.n_targets
-        if not pays or h is not self.x or isinstance(h, SparseMatrix):
+        dense_x = h is self.x and not isinstance(h, SparseMatrix)
+        if dense_x and self.kept:
+            if name not in self._propagated:
+                self._propagated[name] = edges.multiply(h)
+            h = self._propagated[name]
+        elif dense_x and self._spares_products(edges, linear):
+            h = edges @ h
+        else:
             return edges.product(linear(h), added)
-        if name not in self._propagated:
-            self._propagated[name] = edges.multiply(h)
-        h = self._propagated[name]
         return linear(h) if added is None else linear(h, added)
+
+    def _spares_products(self, edges, linear):
+        """Whether averages at the targets are multiplied in less time than all sources are."""
+        spared = self.edges.n_sources - self.edges.n_targets
+        return _EDGE_COST * edges.n_entries < spared * linear.out_features
 
     def sizes(self, average, unit, n_nodes=None):
         """Sums of the squared features before and after they are averaged over neighbours.

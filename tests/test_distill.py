@@ -350,6 +350,7 @@ def no_waiting():
         for name in ("cpu", "numpy", "tolist", "__array__"):
             patch.setattr(torch.Tensor, name, refuse)
         patch.setattr("sklearn_ltd._torch._on_cpu", lambda x: False)
+        patch.setattr("sklearn_ltd._sparse._on_cpu", lambda x: False)
         yield
 
 

@@ -74,6 +74,7 @@ def without_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 2000))
     monkeypatch.setattr("sklearn_ltd._torch._on_cpu", lambda x: False)
+    monkeypatch.setattr("sklearn_ltd._sparse._on_cpu", lambda x: False)
 
 
 def make_step(kind, backbone, sparse, recorded):

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from sklearn_ltd import _sparse
 from sklearn_ltd._sparse import EdgePattern, SparseMatrix
 
 
@@ -108,6 +109,19 @@ def test_attention_equals_the_dense_one_for_every_head(edges):
         dense = dense_attention(mask, target[:, head], source[:, head])
         torch.testing.assert_close(attention[:, head], dense[mask])
         torch.testing.assert_close(out[:, head], dense @ x[:, head])
+
+
+@pytest.mark.parametrize("block", [1, 4, 1000])
+def test_gradients_of_attention_are_those_of_the_dense_one(edges, block, monkeypatch):
+    """To the last digits, and in blocks of edges as well."""
+    monkeypatch.setattr(_sparse, "_BLOCK", block)
+    pattern, mask = EdgePattern(sp.csr_array(edges)), torch.from_numpy(edges)
+    scores, weights = (double(5, 2), double(5, 2)), double(int(mask.sum()), 2).detach()
+    found = torch.autograd.grad((pattern.softmax(*scores, 0.2) * weights).sum(), scores)
+    heads = [dense_attention(mask, *(s[:, head] for s in scores))[mask] for head in range(2)]
+    expected = torch.autograd.grad((torch.stack(heads, 1) * weights).sum(), scores)
+    for ours, theirs in zip(found, expected):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
 
 
 def test_attention_stays_finite_for_large_scores(edges):

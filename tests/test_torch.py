@@ -1,5 +1,10 @@
 """Our own dropout and softmax do what those of torch do."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -76,3 +81,36 @@ def test_softmax_by_columns_and_its_derivatives(own, torchs):
     torch.testing.assert_close(own(logits), torchs(logits, 1), rtol=1e-12, atol=0)
     assert torch.autograd.gradcheck(own, logits)
     assert torch.autograd.gradgradcheck(own, logits)
+
+
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+LARGE_PAGES = """
+import numpy, sklearn_ltd, torch
+
+def huge():
+    with open("/proc/self/smaps_rollup") as lines:
+        return sum(int(line.split()[1]) for line in lines if line.startswith("AnonHugePages"))
+
+before = huge()
+of_numpy = numpy.ones(2**26, numpy.uint8)
+between = huge()
+of_torch = torch.ones(2**26, dtype=torch.uint8)
+print(between - before, huge() - between)
+"""
+
+
+@pytest.mark.skipif(
+    not PAGES.exists() or "[madvise]" not in PAGES.read_text(),
+    reason="needs Linux, with large pages for those who ask",
+)
+@pytest.mark.parametrize("chosen", [None, "0"])
+def test_large_tensors_get_large_pages_unless_the_user_says_otherwise(chosen):
+    environment = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
+    if chosen is not None:
+        environment["THP_MEM_ALLOC_ENABLE"] = chosen
+    command = [sys.executable, "-c", LARGE_PAGES]
+    run = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    of_numpy, of_torch = map(int, run.stdout.split())  # KiB
+    if of_numpy == 0:
+        pytest.skip("the system gives no large pages")
+    assert (of_torch > 0) == (chosen is None)
