@@ -260,13 +260,14 @@ def draw_distinct(count, k, rng):
     """
     numbers = np.tile(np.arange(k), (len(count), 1))
     many = np.flatnonzero(count > k)
-    picked = np.empty((len(many), k), dtype=np.int64)
+    picked = np.empty((k, len(many)), dtype=np.int64)
+    lowest = count[many] - k
     for i in range(k):
-        top = count[many] - k + i
+        top = lowest + i
         number = (rng.random_sample(len(many)) * (top + 1)).astype(np.int64)
-        repeated = (picked[:, :i] == number[:, None]).any(axis=1)
-        picked[:, i] = np.where(repeated, top, number)
-    numbers[many] = picked
+        repeated = (picked[:i] == number).any(axis=0)
+        picked[i] = np.where(repeated, top, number)
+    numbers[many] = picked.T
     return numbers
 
 
