@@ -199,6 +199,14 @@ def _holds_numbers(column):
 
 def _check_finite(X, frame):
     """As scikit-learn says it, where the first one is, and what to do."""
+    values = X.data if sp.issparse(X) else X
+    if (
+        values.dtype.kind == "f"
+        and values.size
+        and max(values.max(), -values.min()) > np.finfo(np.float32).max
+    ):
+        with np.errstate(over="ignore"):
+            X = X.astype(np.float32)  # as it is trained on
     try:
         assert_all_finite(X, input_name="X")
     except ValueError as error:

@@ -131,8 +131,12 @@ class LargeGraph:
             return np.diff(rows.indptr), rows.indices, rows.data
         start, count = self.incoming.extents(targets)
         kept = np.minimum(count, n_neighbors)
-        offsets = draw_distinct(count, n_neighbors, rng)
-        positions = (start[:, None] + offsets)[np.arange(n_neighbors) < kept[:, None]]
+        indptr = np.concatenate([[0], np.cumsum(kept)])
+        positions = np.arange(indptr[-1]) + np.repeat(start - indptr[:-1], kept)
+        many = np.flatnonzero(count > n_neighbors)
+        if len(many):
+            places = indptr[many, None] + np.arange(n_neighbors)
+            positions[places] = start[many, None] + draw_distinct(count[many], n_neighbors, rng)
         sources, weights = self.incoming.entries(positions)
         ratio = (count / np.maximum(kept, 1)).astype(weights.dtype)
         return kept, sources, weights * np.repeat(ratio, kept)
@@ -158,8 +162,15 @@ class LargeGraph:
     def x(self, nodes):
         """Features of some nodes, dense or CSR."""
         x = self.features[nodes]
-        if not isinstance(self.features, Rows) and not np.isfinite(x).all():
-            raise ValueError("X must be finite, got NaN or infinity.")
+        if not isinstance(self.features, Rows):
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(x.astype(np.float32, copy=False))  # as it is trained on
+            if not finite.all():
+                row, column = np.argwhere(~finite)[0]
+                raise ValueError(
+                    "X must be finite and within the range of float32, got "
+                    f"{x[row, column]} in row {nodes[row]}, column {column}."
+                )
         return x
 
     @torch.no_grad()
@@ -243,7 +254,7 @@ class _NeighborMean:
 
 
 def draw_distinct(count, k, rng):
-    """For every row `k` distinct numbers below its count, or all of them if there are fewer.
+    """For every row `k` distinct numbers below its count, which is `k` at least.
 
     Floyd's algorithm, whose cost does not depend on the counts.
 
@@ -256,19 +267,14 @@ def draw_distinct(count, k, rng):
     Returns
     -------
     numbers : ndarray of shape (n_rows, k)
-        Of a row with a smaller count the first `count` columns are meant.
     """
-    numbers = np.tile(np.arange(k), (len(count), 1))
-    many = np.flatnonzero(count > k)
-    picked = np.empty((k, len(many)), dtype=np.int64)
-    lowest = count[many] - k
+    numbers = np.empty((k, len(count)), dtype=np.int64)
     for i in range(k):
-        top = lowest + i
-        number = (rng.random_sample(len(many)) * (top + 1)).astype(np.int64)
-        repeated = (picked[:i] == number).any(axis=0)
-        picked[i] = np.where(repeated, top, number)
-    numbers[many] = picked.T
-    return numbers
+        top = count - k + i
+        number = (rng.random_sample(len(count)) * (top + 1)).astype(np.int64)
+        repeated = (numbers[:i] == number).any(axis=0)
+        numbers[i] = np.where(repeated, top, number)
+    return numbers.T
 
 
 def stages_of(module, hidden=False):

@@ -191,7 +191,8 @@ class StoredWhole(Whole):
         return self.arrays["X"] if self.has_features else super().feature_rows
 
     def _rows(self, name, n_columns):
-        return Rows(*(self.arrays[f"{name}_{piece}"] for piece in _CSR), n_columns)
+        pieces = (self.arrays[f"{name}_{piece}"] for piece in _CSR)
+        return Rows(*pieces, n_columns, signed=name == "X")
 
     def _checked(self, name, n_columns):
         """A CSR array of three pieces, all bounds checked before any native code runs on it."""

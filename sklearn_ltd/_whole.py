@@ -21,13 +21,16 @@ class Rows:
     indptr, indices, data : ndarray
         As in scipy, but nobody has looked into them yet.
     n_columns : int
+    signed : bool, default=True
+        Whether values may be negative.
     """
 
-    def __init__(self, indptr, indices, data, n_columns):
+    def __init__(self, indptr, indices, data, n_columns, signed=True):
         self.indptr = indptr
         self.indices = indices
         self.data = data
         self.n_columns = n_columns
+        self.signed = signed
 
     @classmethod
     def of(cls, matrix):
@@ -51,6 +54,8 @@ class Rows:
             )
         if not np.isfinite(values).all():
             raise ValueError("the graph is damaged: values must be finite.")
+        if not self.signed and (values < 0).any():
+            raise ValueError("the graph is damaged: edge weights must be >= 0.")
         return columns, values
 
     def __getitem__(self, rows):

@@ -183,6 +183,12 @@ GRAPHS = [
         r"X contains infinity.*row 2, column 3\.$",
     ),
     (
+        "X: too large for float32",
+        lambda: Graph(A, changed(X, (2, 3), 1e39)),
+        ValueError,
+        r"X contains infinity or a value too large for dtype\('float32'\).*row 2, column 3\.$",
+    ),
+    (
         "X: a default index, nodes in another order",
         lambda: Graph(A, pd.DataFrame(X), node_names=range(N)[::-1]),
         ValueError,

@@ -187,18 +187,20 @@ CONTENTS = {
     "negative extent": ("adjacency_indptr", spoil(slice(2, 5), -7)),
     "decreasing extents": ("adjacency_indptr", lambda a: np.concatenate([a[:1], a[:0:-1]])),
     "NaN weight": ("adjacency_data", spoil(slice(None), np.nan)),
+    "negative weight": ("adjacency_data", spoil(slice(None), -1.0)),
     "column too large": ("X_indices", spoil(slice(None), 4)),
     "feature extent": ("X_indptr", spoil(slice(1, 5), 10**6)),
     "NaN feature": ("X_data", spoil(slice(None), np.nan)),
 }
 
 
+@pytest.mark.parametrize(("value", "named"), [(np.nan, "[Nn]a[Nn]"), (1e200, "float32")])
 @pytest.mark.parametrize("batch_size", [4, None])
-def test_dense_features_are_checked_where_they_are_used(tmp_path, batch_size):
+def test_dense_features_are_checked_where_they_are_used(tmp_path, batch_size, value, named):
     make_graph().save(tmp_path)
-    change(tmp_path, "X", spoil(slice(None), np.nan))
+    change(tmp_path, "X", lambda X: spoil((slice(None), 1), value)(X.astype(np.float64)))
     clf = GNNNodeClassifier(batch_size=batch_size, max_iter=2, random_state=0)
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match=rf"{named}.*in row \d+, column 1"):
         clf.fit(Graph.open(tmp_path), np.arange(N) % 2)
 
 
