@@ -7,6 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import assert_all_finite, check_array
 
+from ._whole import as_float32
+
 _NO_CHANCE = 16
 _N_WEIGHTS = 100_000  # looked at
 
@@ -199,14 +201,7 @@ def _holds_numbers(column):
 
 def _check_finite(X, frame):
     """As scikit-learn says it, where the first one is, and what to do."""
-    values = X.data if sp.issparse(X) else X
-    if (
-        values.dtype.kind == "f"
-        and values.size
-        and max(values.max(), -values.min()) > np.finfo(np.float32).max
-    ):
-        with np.errstate(over="ignore"):
-            X = X.astype(np.float32)  # as it is trained on
+    X = as_float32(X)
     try:
         assert_all_finite(X, input_name="X")
     except ValueError as error:

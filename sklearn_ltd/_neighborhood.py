@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from ._tensors import EdgeTensors, GraphTensors
-from ._whole import Rows
+from ._whole import Rows, as_float32, consecutive
 
 _CHUNK_EDGES = 1_000_000
 _N_SAMPLED = 1000
@@ -131,8 +131,7 @@ class LargeGraph:
             return np.diff(rows.indptr), rows.indices, rows.data
         start, count = self.incoming.extents(targets)
         kept = np.minimum(count, n_neighbors)
-        indptr = np.concatenate([[0], np.cumsum(kept)])
-        positions = np.arange(indptr[-1]) + np.repeat(start - indptr[:-1], kept)
+        positions, indptr = consecutive(start, kept)
         many = np.flatnonzero(count > n_neighbors)
         if len(many):
             places = indptr[many, None] + np.arange(n_neighbors)
@@ -163,8 +162,7 @@ class LargeGraph:
         """Features of some nodes, dense or CSR."""
         x = self.features[nodes]
         if not isinstance(self.features, Rows):
-            with np.errstate(over="ignore"):
-                finite = np.isfinite(x.astype(np.float32, copy=False))  # as it is trained on
+            finite = np.isfinite(as_float32(x))
             if not finite.all():
                 row, column = np.argwhere(~finite)[0]
                 raise ValueError(

@@ -52,7 +52,7 @@ class Rows:
                 f"the graph is damaged: indices must be in 0 .. {self.n_columns - 1}, got "
                 f"{columns.min()} .. {columns.max()}."
             )
-        if not np.isfinite(values).all():
+        if not np.isfinite(as_float32(values)).all():
             raise ValueError("the graph is damaged: values must be finite.")
         if not self.signed and (values < 0).any():
             raise ValueError("the graph is damaged: edge weights must be >= 0.")
@@ -60,9 +60,7 @@ class Rows:
 
     def __getitem__(self, rows):
         """The rows as a CSR array."""
-        start, count = self.extents(rows)
-        indptr = np.concatenate([[0], np.cumsum(count)])
-        positions = np.arange(indptr[-1]) + np.repeat(start - indptr[:-1], count)
+        positions, indptr = consecutive(*self.extents(rows))
         columns, values = self.entries(positions)
         return sp.csr_array((values, columns, indptr), shape=(len(rows), self.n_columns))
 
@@ -153,8 +151,7 @@ class Whole:
         """Root mean square of the features that are not zero: 1 where they are binary."""
         rows = self._some_features
         values = rows.data if sp.issparse(rows) else np.asarray(rows)
-        with np.errstate(over="ignore"):
-            values = values.astype(np.float32)  # as they are trained on
+        values = as_float32(values)
         squares = np.square(values[values != 0], dtype=np.float64)
         unit = float(np.sqrt(squares.mean())) if squares.size else 1.0
         return max(unit, _SMALLEST_UNIT)
@@ -180,6 +177,25 @@ class Whole:
     def feature_fingerprint(self):
         """A digest of the features."""
         return _digest(self.feature_arrays)
+
+
+def consecutive(start, count):
+    """``start[i], start[i] + 1, ...``, as many as `count` says, row after row.
+
+    Returns
+    -------
+    numbers : ndarray of shape (sum of count,)
+    indptr : ndarray of shape (n_rows + 1,)
+        Where each row begins among them.
+    """
+    indptr = np.concatenate([[0], np.cumsum(count)])
+    return np.arange(indptr[-1]) + np.repeat(start - indptr[:-1], count), indptr
+
+
+def as_float32(values):
+    """What networks are trained on; infinite, without a warning, where it is too large for that."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32, copy=False)
 
 
 def arrays_of(matrix):

@@ -231,28 +231,34 @@ def test_a_graph_that_is_kept_gives_the_same_logits_and_gradients(name, sparse):
         )
 
 
-def test_dense_features_of_a_kept_graph_are_propagated_once(monkeypatch):
-    graph, module = build("gcn", GRAPHS["weighted"], sparse=False)
-    kept = GraphTensors(graph.edges, graph.x.numpy(), kept=True)
+@pytest.fixture
+def multiplied_widths(monkeypatch):
+    """Of what has been multiplied by sparse matrices."""
     widths, multiply = [], SparseMatrix.multiply
     monkeypatch.setattr(
         SparseMatrix,
         "multiply",
         lambda self, x, *rest: widths.append(x.shape[1]) or multiply(self, x, *rest),
     )
+    return widths
+
+
+def test_dense_features_of_a_kept_graph_are_propagated_once(multiplied_widths):
+    graph, module = build("gcn", GRAPHS["weighted"], sparse=False)
+    kept = GraphTensors(graph.edges, graph.x.numpy(), kept=True)
     module(kept)
     module(kept)
-    assert widths == [D, C, C]
+    assert multiplied_widths == [D, C, C]
     with torch.no_grad():
         module(kept)
         module(kept.for_one_pass())  # for which it does not pay
-    assert widths[3:] == [C, HIDDEN, C]
+    assert multiplied_widths[3:] == [C, HIDDEN, C]
 
 
 @pytest.mark.parametrize(("density", "widths"), [(0.2, [D]), (0.5, [HIDDEN])])
 @pytest.mark.parametrize("kept", [False, True])
 def test_dense_features_of_many_sources_are_averaged_before_they_are_multiplied(
-    density, widths, kept, monkeypatch
+    density, widths, kept, multiplied_widths
 ):
     """Unless there are many edges, too, each of which takes longer in more columns."""
     adjacency = sp.random_array((30, 5), density=density, random_state=0)
@@ -260,14 +266,8 @@ def test_dense_features_of_many_sources_are_averaged_before_they_are_multiplied(
     field = GraphTensors(edges, np.random.RandomState(0).standard_normal((30, D)), kept)
     layer = make_backbone("gcn", D, C, HIDDEN, 2, 0.5).layers[0]
     expected = edges.symmetric.matrix.to_dense() @ field.x @ layer.linear.weight.t()
-    found, multiply = [], SparseMatrix.multiply
-    monkeypatch.setattr(
-        SparseMatrix,
-        "multiply",
-        lambda self, x, *rest: found.append(x.shape[1]) or multiply(self, x, *rest),
-    )
     torch.testing.assert_close(layer(field.x, field), expected)
-    assert found == ([D] if kept else widths)
+    assert multiplied_widths == ([D] if kept else widths)
 
 
 @pytest.mark.parametrize(("n_directions", "tolerance"), [(64, 1e-4), (5, 0.5)])

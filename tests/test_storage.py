@@ -191,6 +191,7 @@ CONTENTS = {
     "column too large": ("X_indices", spoil(slice(None), 4)),
     "feature extent": ("X_indptr", spoil(slice(1, 5), 10**6)),
     "NaN feature": ("X_data", spoil(slice(None), np.nan)),
+    "feature beyond float32": ("X_data", lambda a: np.full(len(a), 1e200)),
 }
 
 
