@@ -14,14 +14,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-from ._sparse import SparseMatrix
 from ._torch import dropout, relu_dropout, store_by_columns
 
 
 def _dropout(x, p, training):
-    if isinstance(x, SparseMatrix):
-        return x.dropout(p, training)
-    return dropout(x, p, training)
+    return dropout(x, p, training) if torch.is_tensor(x) else x.dropout(p, training)
 
 
 def _symmetric(h, graph):
@@ -33,7 +30,7 @@ def _mean(h, graph):
 
 
 class _Linear(nn.Linear):
-    """A linear layer with Glorot weights and zero bias that also takes a `SparseMatrix`."""
+    """A linear layer with Glorot weights and zero bias that also takes features that are no tensor."""
 
     def reset_parameters(self):
         nn.init.xavier_uniform_(self.weight)
@@ -43,7 +40,7 @@ class _Linear(nn.Linear):
 
     def forward(self, x, added=None):
         """``x @ weight.t()`` plus the bias or, in a layer without one, what is `added`."""
-        if isinstance(x, SparseMatrix):
+        if not torch.is_tensor(x):
             return x.product(self.weight.t(), self.bias if added is None else added)
         if added is None:
             return super().forward(x)

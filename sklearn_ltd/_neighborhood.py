@@ -4,12 +4,14 @@ The sampler is our own: torch-geometric's needs compiled extensions that are not
 package index, and reads no memory-mapped graph.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ._sparse import SelectedRows
 from ._tensors import EdgeTensors, GraphTensors
 from ._whole import Rows, as_float32, consecutive
 
@@ -70,8 +72,9 @@ class LargeGraph:
         self.incoming = whole.incoming_rows
         self.degree = whole.degree
         self.features = whole.feature_rows
-        self.device = device
+        self.device = torch.device(device)
         self.dtype = dtype
+        self._X = self._readable(self.features)
         self._place = np.full(self.n_nodes, -1, dtype=np.int64)
 
     def neighborhood(self, seeds, n_hops, n_neighbors=None, rng=None, most=None):
@@ -146,9 +149,7 @@ class LargeGraph:
         Edges are normalised by the degrees in the large graph.  The logits are those of the seeds.
         """
         nodes = neighborhood.nodes
-        degree, x = self.degree[nodes], self.x(nodes) if h is None else h[nodes]
-        if not sp.issparse(x):
-            x = torch.from_numpy(np.ascontiguousarray(x))  # the rows are a copy already
+        degree, x = self.degree[nodes], self._rows(nodes, h)
         *inner, first = [
             EdgeTensors(hop.T, self.device, self.dtype, degree[: hop.shape[1]])
             for hop in reversed(neighborhood.hops())
@@ -158,18 +159,28 @@ class LargeGraph:
             graph = GraphTensors(edges, None, inner=graph)
         return GraphTensors(first, x, kept, graph)
 
-    def x(self, nodes):
-        """Features of some nodes, dense or CSR."""
-        x = self.features[nodes]
-        if not isinstance(self.features, Rows):
-            finite = np.isfinite(as_float32(x))
-            if not finite.all():
-                row, column = np.argwhere(~finite)[0]
-                raise ValueError(
-                    "X must be finite and within the range of float32, got "
-                    f"{x[row, column]} in row {nodes[row]}, column {column}."
-                )
+    def _rows(self, nodes, h=None):
+        """Rows of the features or of `h`, in the form that takes the least copying."""
+        readable, check = (self._X, _check_finite) if h is None else (self._readable(h), _trust)
+        if readable is not None:
+            return SelectedRows(readable, torch.from_numpy(nodes), check)
+        x = self.features[nodes] if h is None else h[nodes]
+        if sp.issparse(x):
+            return x
+        x = torch.from_numpy(np.ascontiguousarray(x))
+        check(x, nodes)
         return x
+
+    def _readable(self, X):
+        """`X` as a tensor in its place, if that is what the layers compute with, or None."""
+        like = torch.empty(0, dtype=self.dtype).numpy()
+        if isinstance(X, Rows) or self.device.type != "cpu" or X.dtype != like.dtype:
+            return None
+        if not X.flags.c_contiguous:
+            return None
+        with warnings.catch_warnings():  # that nothing may be written to memory that is read-only
+            warnings.simplefilter("ignore")
+            return torch.from_numpy(X)
 
     @torch.no_grad()
     def run(self, stages, nodes, h=None):
@@ -249,6 +260,20 @@ class _NeighborMean:
         stage = (1, lambda h, graph: graph.edges.neighbor_mean @ h)
         mean = self.graph.run([stage], np.arange(self.graph.n_nodes), x.cpu().numpy())
         return torch.from_numpy(mean).to(x.device)
+
+
+def _check_finite(x, nodes):
+    finite = np.isfinite(as_float32(x.numpy()))
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(
+            "X must be finite and within the range of float32, got "
+            f"{x[row, column].item()} in row {nodes[row]}, column {column}."
+        )
+
+
+def _trust(x, nodes):
+    """Hidden layers are not looked at."""
 
 
 def draw_distinct(count, k, rng):

@@ -18,6 +18,7 @@ from torch.autograd import Function
 from ._torch import _BLOCK, _on_cpu, dropout
 from ._whole import same_entries
 
+_MKL_ENTRIES = 2**31 - 1  # of a dense matrix, beyond which MKL's sparse products crash
 _NARROW = 8  # columns, with fewer of which a CPU's sampled product takes up to nine times as long
 
 
@@ -53,9 +54,28 @@ def _csr(indptr, indices, values, shape):
 def _multiply(matrix, x, added=None, alpha=1):
     """``alpha * matrix @ x + added`` for a CSR tensor; the operator fills and copies the result."""
     out = x.new_empty(matrix.shape[0], x.shape[1])
+    if _on_cpu(x) and max(x.numel(), out.numel()) > _MKL_ENTRIES:
+        return _multiply_rows(matrix, x, None, added, alpha)
     if added is None:
         return torch.addmm(out, matrix, x, beta=0, alpha=alpha, out=out)
     return torch.addmm(added, matrix, x, alpha=alpha, out=out)
+
+
+def _multiply_rows(matrix, x, rows, added=None, alpha=1):
+    """``alpha * matrix @ x[rows] + added`` on a CPU, without a copy of the rows; None: all."""
+    indptr, columns = matrix.crow_indices(), matrix.col_indices()
+    if rows is not None:
+        columns = rows.index_select(0, columns)
+    out = torch.nn.functional.embedding_bag(
+        columns,
+        x,
+        indptr.to(columns.dtype),
+        mode="sum",
+        per_sample_weights=matrix.values(),
+        include_last_offset=True,
+    )
+    out = out if alpha == 1 else alpha * out
+    return out if added is None else out + added
 
 
 class _Product(Function):
@@ -148,6 +168,8 @@ class SparseMatrix:
 
         `added` has the shape of the result or of a row.
         """
+        if isinstance(x, SelectedRows):
+            return x.multiplied(self, added, alpha)
         return _Product.apply(x, self, added, alpha)
 
     def __matmul__(self, x):
@@ -180,6 +202,62 @@ class SparseMatrix:
 
     def to_dense(self):
         return self.matrix.to_dense()
+
+
+class SelectedRows:
+    """Rows of a dense matrix, of which a copy is made only where a layer needs all of them.
+
+    As node features they can do what a `SparseMatrix` can.  Gradients do not reach them.
+
+    Parameters
+    ----------
+    matrix : torch.Tensor of shape (n, d)
+        On a CPU, and possibly on disk.
+    rows : torch.Tensor of shape (m,)
+    check : callable
+        ``check(x, rows)`` raises ValueError if ``x = matrix[rows]`` is not finite.
+    """
+
+    def __init__(self, matrix, rows, check):
+        self.matrix = matrix
+        self.rows = rows
+        self.check = check
+        self._copy = None
+
+    @property
+    def shape(self):
+        return len(self.rows), self.matrix.shape[1]
+
+    def __getitem__(self, part):
+        rows = self.rows[part]
+        x = self.matrix.index_select(0, rows)
+        self.check(x, rows)
+        return x
+
+    def to_dense(self):
+        if self._copy is None:
+            self._copy = self[:]
+        return self._copy
+
+    def multiplied(self, left, added=None, alpha=1):
+        """``alpha * left @ self + added`` for a `SparseMatrix`."""
+        if self._copy is not None:
+            return left.product(self._copy, added, alpha)
+        out = _multiply_rows(left.matrix, self.matrix, self.rows, added, alpha)
+        if not out.sum().isfinite():
+            self.to_dense()  # tells where
+        return out
+
+    def product(self, weight, added=None):
+        """``self @ weight + added``."""
+        x = self.to_dense()
+        return x @ weight if added is None else torch.addmm(added, x, weight)
+
+    def __matmul__(self, weight):
+        return self.product(weight)
+
+    def dropout(self, p, training):
+        return dropout(self.to_dense(), p, training)
 
 
 # Torch warns once per process that the layout is new; let it do so here, unheard.

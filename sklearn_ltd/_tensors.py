@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from ._sparse import EdgePattern, SparseMatrix
+from ._sparse import EdgePattern, SelectedRows, SparseMatrix
 
 _N_DIRECTIONS = 64
 _EDGE_COST = 8  # of an entry in a sparse product, in multiplications of a dense one
@@ -110,7 +110,7 @@ class GraphTensors:
     ----------
     edges : EdgeTensors
         Those that the first hop follows.
-    X : ndarray, scipy sparse array or torch.Tensor of shape (n, d) or None
+    X : ndarray, scipy sparse array, torch.Tensor or SelectedRows of shape (n, d), or None
         Node features, of which a tensor is not copied; sparse ones stay sparse where that, with
         the transpose, takes less memory than a dense tensor.
     kept : bool
@@ -167,7 +167,7 @@ class GraphTensors:
         Parameters
         ----------
         name : {"symmetric", "mean"}
-        h : torch.Tensor of shape (n, d) or SparseMatrix
+        h : torch.Tensor of shape (n, d), or the features
         linear : torch.nn.Linear
             Without a bias; where something is added, called as ``linear(h, added)``.
         added : torch.Tensor of shape (k,) or (n_targets, k), default=None
@@ -180,7 +180,7 @@ class GraphTensors:
         dense_x = h is self.x and not isinstance(h, SparseMatrix)
         if dense_x and self.kept:
             if name not in self._propagated:
-                self._propagated[name] = edges.multiply(h)
+                self._propagated[name] = edges @ h
             h = self._propagated[name]
         elif dense_x and self._spares_products(edges, linear):
             h = edges @ h
@@ -226,10 +226,12 @@ class GraphTensors:
 
     @cached_property
     def dense_x(self):
-        return self.x.to_dense() if isinstance(self.x, SparseMatrix) else self.x
+        return self.x if torch.is_tensor(self.x) else self.x.to_dense()
 
 
 def _feature_tensor(X, device, dtype):
+    if isinstance(X, SelectedRows):
+        return X
     if torch.is_tensor(X):
         return X.to(device, dtype)
     if sp.issparse(X) and 4 * X.nnz < X.shape[0] * X.shape[1]:
