@@ -30,7 +30,7 @@ def _mean(h, graph):
 
 
 class _Linear(nn.Linear):
-    """A linear layer with Glorot weights and zero bias that also takes features that are no tensor."""
+    """A linear layer with Glorot weights and zero bias; features need not be a tensor."""
 
     def reset_parameters(self):
         nn.init.xavier_uniform_(self.weight)

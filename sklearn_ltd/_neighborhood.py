@@ -75,7 +75,7 @@ class LargeGraph:
         self.device = torch.device(device)
         self.dtype = dtype
         self._X = self._readable(self.features)
-        self._place = np.full(self.n_nodes, -1, dtype=np.int64)
+        self._place = np.full(self.n_nodes, -1, np.int32 if self.n_nodes < 2**31 else np.int64)
 
     def neighborhood(self, seeds, n_hops, n_neighbors=None, rng=None, most=None):
         """The seeds and what they see in `n_hops` hops, every node expanded once.
@@ -98,7 +98,7 @@ class LargeGraph:
         Neighborhood or None
         """
         layers, counts = [seeds], []
-        columns, values = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        columns, values = [np.empty(0, self._place.dtype)], [np.empty(0, np.float32)]
         self._place[seeds] = np.arange(len(seeds))
         n_found = len(seeds)
         for _ in range(n_hops):

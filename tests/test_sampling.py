@@ -197,14 +197,21 @@ def test_sampled_neighbors_are_right_on_average(directed):
     assert np.mean(sums) == pytest.approx(exact, abs=4 * np.std(sums) / np.sqrt(3000))
 
 
-@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+FEATURES = {
+    "float32": lambda graph: graph.with_features(graph.X.astype(np.float32)),
+    "float64": lambda graph: graph,
+    "sparse": with_few_features,
+}
+
+
+@pytest.mark.parametrize("features", FEATURES)
 @pytest.mark.parametrize("n_layers", [1, 3])
 @pytest.mark.parametrize("backbone", STAGED)
 def test_prediction_in_chunks_equals_that_of_the_full_graph(
-    directed, backbone, n_layers, sparse, monkeypatch
+    directed, backbone, n_layers, features, monkeypatch
 ):
     monkeypatch.setattr(_neighborhood, "_CHUNK_EDGES", 50)
-    graph = with_few_features(directed) if sparse else directed
+    graph = FEATURES[features](directed)
     module = random_module(backbone, n_layers)
     expected = full_logits(module, graph)
     for nodes in (np.arange(N), np.array([30, 5, 5])):
@@ -215,6 +222,41 @@ def test_prediction_in_chunks_equals_that_of_the_full_graph(
 @pytest.fixture(scope="module")
 def blocks():
     return make_attributed_sbm(n_nodes=1500, feature_noise=4, random_state=0)
+
+
+@pytest.mark.parametrize("backbone", ["gcn", "sage"])
+def test_features_are_read_where_they_lie(blocks, backbone, monkeypatch):
+    """A product over few edges makes no copy of the rows at their sources."""
+    large, rng = LargeGraph(blocks.graph), np.random.RandomState(0)
+    field = large.tensors(large.neighborhood(np.arange(20), 2, 5, rng))
+    module = make_backbone(backbone, blocks.graph.X.shape[1], 3, 64, 2, 0.5).eval()
+    copied = []
+    index_select = torch.Tensor.index_select
+
+    def spy(x, dim, rows):
+        copied.append(len(rows) if x.dim() == 2 else 0)
+        return index_select(x, dim, rows)
+
+    monkeypatch.setattr(torch.Tensor, "index_select", spy)
+    logits = module(field)
+    assert max(copied) <= field.inner.n_nodes < field.n_nodes  # GraphSAGE: those of the targets
+    field.x.to_dense()
+    torch.testing.assert_close(module(field), logits)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize("backbone", STAGED)
+def test_features_are_checked_where_they_are_read(blocks, backbone, n_layers):
+    graph = blocks.graph.with_features(blocks.graph.X.copy())
+    graph.X[7, 3] = np.nan  # behind its back, as in a file
+    module = make_backbone(backbone, graph.X.shape[1], 3, 64, n_layers, 0.5).eval()
+    with pytest.raises(ValueError, match=r"finite.*got nan in row 7, column 3"):
+        LargeGraph(graph).run(module.stages(), np.arange(20))
+    large = LargeGraph(graph)
+    n_hops = sum(n_hops for n_hops, _ in module.stages())
+    field = large.tensors(large.neighborhood(np.arange(20), n_hops, 5, np.random.RandomState(0)))
+    with pytest.raises(ValueError, match=r"finite.*got nan in row 7, column 3"):
+        module(field)
 
 
 SETTINGS = {"max_iter": 25, "hidden_dim": 16, "batch_size": 64, "n_neighbors": 5, "random_state": 0}

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from sklearn_ltd import _sparse
-from sklearn_ltd._sparse import EdgePattern, SparseMatrix
+from sklearn_ltd._sparse import EdgePattern, SelectedRows, SparseMatrix
 
 
 @pytest.fixture
@@ -35,6 +35,28 @@ def test_a_product_is_scaled_and_added_to(matrix, product, shape):
     x, added = double(5, 3), double(*shape)
     expected = 0.9 * torch.from_numpy(matrix.toarray()) @ x + added
     torch.testing.assert_close(product.product(x, added, 0.9), expected)
+
+
+@pytest.mark.parametrize("shape", [None, (3,), (6, 3)])
+def test_products_that_are_too_large_for_mkl_take_another_way(product, shape, monkeypatch):
+    x, added = double(5, 3), None if shape is None else double(*shape)
+    expected = product.product(x, added, 0.7)
+    monkeypatch.setattr(_sparse, "_MKL_ENTRIES", 16)
+    monkeypatch.setattr(torch, "addmm", None)
+    torch.testing.assert_close(product.product(x, added, 0.7), expected)
+
+
+@pytest.mark.parametrize("added", [None, torch.ones(2)])
+def test_rows_that_are_not_copied_give_the_products_of_a_copy(product, added):
+    x, rows = double(9, 2).detach(), torch.tensor([8, 0, 3, 3, 5])
+    selected = SelectedRows(x, rows, check=None)
+    assert selected.shape == (5, 2)
+    results = []
+    for _ in range(2):
+        results.append(product.product(selected, added, 0.7))
+        torch.testing.assert_close(results[-1], product.product(x[rows], added, 0.7))
+        torch.testing.assert_close(selected @ x[:2], x[rows] @ x[:2])  # makes a copy
+    torch.testing.assert_close(selected[1:3], x[rows][1:3])
 
 
 @pytest.mark.parametrize("shape", [None, (3,), (6, 3)])
