@@ -42,7 +42,6 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-import torch_geometric.nn as pyg
 from resumed import resumed
 
 from sklearn_ltd import LTDNodeClassifier
@@ -62,6 +61,10 @@ from sklearn_ltd._sparse import SparseMatrix
 from sklearn_ltd._tensors import EdgeTensors, GraphTensors
 from sklearn_ltd._train import PlainStep
 from sklearn_ltd.datasets import load_npz, make_attributed_sbm
+
+# isort: split
+# After the package, which asks for large memory pages: this makes the first tensor.
+import torch_geometric.nn as pyg
 
 BACKBONES = ["gcn", "gat", "sage", "appnp", "sgc"]
 GRAPHS = ["cora", "citeseer", "amazon_photo", "amazon_computers"]

@@ -188,7 +188,7 @@ class SparseMatrix:
     def _transpose_order(self):
         """Where each stored value of the transpose stands in the matrix."""
         positions = self._to_scipy(np.arange(1, self.n_entries + 1))
-        return torch.from_numpy(positions.T.tocsr().data - 1).to(self.device)
+        return _index(positions.T.tocsr().data - 1, positions, self.device)
 
     def dropout(self, p, training):
         """Zero each stored entry with probability `p` and rescale the others."""
@@ -197,7 +197,7 @@ class SparseMatrix:
         values = dropout(self.matrix.values(), p, training)
         return SparseMatrix(
             _with_values(self.matrix, values),
-            _with_values(self.transpose, values[self._transpose_order]),
+            _with_values(self.transpose, values.index_select(0, self._transpose_order)),
         )
 
     def to_dense(self):

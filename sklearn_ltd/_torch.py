@@ -207,7 +207,8 @@ def dropout(x, p, training):
     """
     if not training or p == 0 or not _on_cpu(x):
         return torch.nn.functional.dropout(x, p, training)
-    return x * _draw_factors(x, p)
+    factors = _draw_factors(x, p)
+    return x * factors if x.requires_grad else factors.mul_(x)  # features: no third copy
 
 
 def relu_dropout(x, p, training):
