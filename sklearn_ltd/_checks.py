@@ -66,7 +66,10 @@ def _check_weight_dtype(dtype):
 
 
 def _canonical(adjacency):
-    """CSR array of floats, sorted, without duplicates and stored zeros; copies if it must."""
+    """CSR array of floats, sorted, without duplicates and stored zeros; copies if it must.
+
+    Indices of 64 bits, in which edges often come, become 32 where that is enough.
+    """
     _check_weight_dtype(adjacency.dtype)
     dtype = np.float64 if adjacency.dtype in (np.float64, np.longdouble) else np.float32
     # Before CSR, which adds duplicates up in the dtype they have.
@@ -84,6 +87,9 @@ def _canonical(adjacency):
         matrix = matrix.copy()
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
+    if matrix.indices.dtype != np.int32 and max(matrix.shape[0], matrix.nnz) < 2**31:
+        indices, indptr = (a.astype(np.int32) for a in (matrix.indices, matrix.indptr))
+        matrix = sp.csr_array((matrix.data, indices, indptr), shape=matrix.shape)
     return matrix
 
 

@@ -239,6 +239,8 @@ def test_both_index_widths_are_taken(index_dtype):
         given.indptr.astype(index_dtype),
     )
     graph = Graph(given, given)
+    assert graph.adjacency.indices.dtype == graph.adjacency.indptr.dtype == np.int32
+    assert given.indices.dtype == index_dtype
     assert_array_equal(graph.adjacency.toarray(), ring())
     assert_array_equal(graph.X.toarray(), ring())
 
