@@ -159,6 +159,7 @@ def check_features(X, n_nodes):
             X,
             accept_sparse="csr",
             dtype=[np.float32, np.float64],
+            order="C",
             input_name="X",
             ensure_all_finite=False,
             ensure_min_samples=0,
@@ -168,6 +169,8 @@ def check_features(X, n_nodes):
         if message is None:
             raise
         raise ValueError(message) from error
+    if not sp.issparse(X) and min(X.strides) < 0:
+        X = X.copy()  # one row or column, which numpy calls contiguous and torch refuses
     _check_finite(X, frame)
     if X.shape[0] != n_nodes:
         raise ValueError(
@@ -211,7 +214,7 @@ def _check_finite(X, frame):
     try:
         assert_all_finite(X, input_name="X")
     except ValueError as error:
-        row, column = _first_not_finite(X)
+        row, column = first_not_finite(X)
         in_pandas = hasattr(frame, "loc")
         if in_pandas:
             row, column = frame.index[row], frame.columns[column]
@@ -223,8 +226,8 @@ def _check_finite(X, frame):
         raise ValueError(f"{what} First in row {row}, column {column}.{advice}") from None
 
 
-def _first_not_finite(X):
-    """Row and column of an entry."""
+def first_not_finite(X):
+    """Row and column of the first entry that is NaN or infinite."""
     if sp.issparse(X):
         entry = int((~np.isfinite(X.data)).argmax())
         return int(np.searchsorted(X.indptr, entry, side="right")) - 1, int(X.indices[entry])

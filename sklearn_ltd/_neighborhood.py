@@ -4,13 +4,13 @@ The sampler is our own: torch-geometric's needs compiled extensions that are not
 package index, and reads no memory-mapped graph.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ._checks import first_not_finite
 from ._sparse import SelectedRows
 from ._tensors import EdgeTensors, GraphTensors
 from ._whole import Rows, as_float32, consecutive
@@ -75,7 +75,8 @@ class LargeGraph:
         self.device = torch.device(device)
         self.dtype = dtype
         self._X = self._readable(self.features)
-        self._place = np.full(self.n_nodes, -1, np.int32 if self.n_nodes < 2**31 else np.int64)
+        most = max(self.n_nodes, len(self.incoming.indices))  # nodes or edges, see `_distinct`
+        self._place = np.full(self.n_nodes, -1, np.int32 if most < 2**31 else np.int64)
 
     def neighborhood(self, seeds, n_hops, n_neighbors=None, rng=None, most=None):
         """The seeds and what they see in `n_hops` hops, every node expanded once.
@@ -119,7 +120,7 @@ class LargeGraph:
         indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
         pieces = np.concatenate(values), np.concatenate(columns), indptr
         incoming = sp.csr_array(pieces, shape=(n_found, n_found))
-        incoming.sort_indices()  # sums with sorted rows are faster, and sorted
+        incoming.sort_indices()  # self-loops are added to sorted rows in less time
         sizes = np.cumsum([len(layer) for layer in layers]).tolist()
         return Neighborhood(nodes, incoming, sizes)
 
@@ -163,13 +164,13 @@ class LargeGraph:
 
     def _rows(self, nodes, h=None):
         """Rows of the features or of `h`, in the form that takes the least copying."""
-        readable, check = (self._X, _check_finite) if h is None else (self._readable(h), _trust)
+        readable, check = (self._X, _check_rows) if h is None else (self._readable(h), _trust)
         if readable is not None:
             return SelectedRows(readable, torch.from_numpy(nodes), check)
         x = self.features[nodes] if h is None else h[nodes]
         if sp.issparse(x):
             return x
-        x = torch.from_numpy(np.ascontiguousarray(x))
+        x = torch.from_numpy(np.ascontiguousarray(x, x.dtype.newbyteorder("=")))
         check(x, nodes)
         return x
 
@@ -178,11 +179,7 @@ class LargeGraph:
         like = torch.empty(0, dtype=self.dtype).numpy()
         if isinstance(X, Rows) or self.device.type != "cpu" or X.dtype != like.dtype:
             return None
-        if not X.flags.c_contiguous:
-            return None
-        with warnings.catch_warnings():  # that nothing may be written to memory that is read-only
-            warnings.simplefilter("ignore")
-            return torch.from_numpy(X)
+        return torch.from_numpy(X) if X.flags.c_contiguous else None
 
     @torch.no_grad()
     def run(self, stages, nodes, h=None):
@@ -264,10 +261,10 @@ class _NeighborMean:
         return torch.from_numpy(mean).to(x.device)
 
 
-def _check_finite(x, nodes):
-    finite = np.isfinite(as_float32(x.numpy()))
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+def _check_rows(x, nodes):
+    narrow = as_float32(x.numpy())
+    if not np.isfinite(narrow).all():
+        row, column = first_not_finite(narrow)
         raise ValueError(
             "X must be finite and within the range of float32, got "
             f"{x[row, column].item()} in row {nodes[row]}, column {column}."

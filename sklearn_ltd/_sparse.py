@@ -15,10 +15,10 @@ import scipy.sparse as sp
 import torch
 from torch.autograd import Function
 
-from ._torch import _BLOCK, _on_cpu, dropout
+from ._torch import _BLOCK, _FEW, _on_cpu, dropout
 from ._whole import same_entries
 
-_MKL_ENTRIES = 2**31 - 1  # of a dense matrix, beyond which MKL's sparse products crash
+_MKL_SPAN = 2**31 - 1  # numbers that a dense matrix extends over; with more, MKL crashes
 _NARROW = 8  # columns, with fewer of which a CPU's sampled product takes up to nine times as long
 
 
@@ -53,12 +53,17 @@ def _csr(indptr, indices, values, shape):
 
 def _multiply(matrix, x, added=None, alpha=1):
     """``alpha * matrix @ x + added`` for a CSR tensor; the operator fills and copies the result."""
-    out = x.new_empty(matrix.shape[0], x.shape[1])
-    if _on_cpu(x) and max(x.numel(), out.numel()) > _MKL_ENTRIES:
+    shape = matrix.shape[0], x.shape[1]
+    if _on_cpu(x) and max(_span(x), shape[0] * shape[1]) > _MKL_SPAN:
         return _multiply_rows(matrix, x, None, added, alpha)
+    out = x.new_empty(shape)
     if added is None:
         return torch.addmm(out, matrix, x, beta=0, alpha=alpha, out=out)
     return torch.addmm(added, matrix, x, alpha=alpha, out=out)
+
+
+def _span(x):
+    return max(n * stride for n, stride in zip(x.shape, x.stride()))
 
 
 def _multiply_rows(matrix, x, rows, added=None, alpha=1):
@@ -74,8 +79,11 @@ def _multiply_rows(matrix, x, rows, added=None, alpha=1):
         per_sample_weights=matrix.values(),
         include_last_offset=True,
     )
-    out = out if alpha == 1 else alpha * out
-    return out if added is None else out + added
+    if alpha != 1:
+        out *= alpha
+    if added is not None:
+        out += added
+    return out
 
 
 class _Product(Function):
@@ -207,7 +215,8 @@ class SparseMatrix:
 class SelectedRows:
     """Rows of a dense matrix, of which a copy is made only where a layer needs all of them.
 
-    As node features they can do what a `SparseMatrix` can.  Gradients do not reach them.
+    It stands for node features where layers call `product`, `dropout` or `to_dense`, slice it or
+    multiply it from the left by a `SparseMatrix`.  Gradients do not reach it.
 
     Parameters
     ----------
@@ -229,6 +238,8 @@ class SelectedRows:
         return len(self.rows), self.matrix.shape[1]
 
     def __getitem__(self, part):
+        if self._copy is not None:
+            return self._copy[part]
         rows = self.rows[part]
         x = self.matrix.index_select(0, rows)
         if not x.sum().isfinite():
@@ -242,8 +253,8 @@ class SelectedRows:
 
     def multiplied(self, left, added=None, alpha=1):
         """``alpha * left @ self + added`` for a `SparseMatrix`."""
-        if self._copy is not None:
-            return left.product(self._copy, added, alpha)
+        if self._copy is not None or self.shape[1] < _FEW:
+            return left.product(self.to_dense(), added, alpha)
         out = _multiply_rows(left.matrix, self.matrix, self.rows, added, alpha)
         if not out.sum().isfinite():
             self.to_dense()  # tells where
@@ -261,10 +272,12 @@ class SelectedRows:
         return dropout(self.to_dense(), p, training)
 
 
-# Torch warns once per process that the layout is new; let it do so here, unheard.
+# Torch warns once per process that the layout is new, and that memory of numpy may be read-only,
+# as features on disk are; let it do so here, unheard.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     _csr(torch.tensor([0, 0]), torch.tensor([], dtype=torch.long), torch.tensor([]), (1, 1))
+    torch.from_numpy(np.broadcast_to(np.float32(0), 1))
 
 
 def _with_values(matrix, values):

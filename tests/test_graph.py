@@ -245,6 +245,17 @@ def test_both_index_widths_are_taken(index_dtype):
     assert_array_equal(graph.X.toarray(), ring())
 
 
+@pytest.mark.parametrize(
+    "view", [lambda X: X.T, lambda X: X[:, :1][:, ::-1], lambda X: X[:, ::2]], ids=range(3)
+)
+def test_features_lie_row_by_row(view):
+    given = view(ring().astype(np.float32))
+    X = Graph(ring(), given).X
+    assert X.flags.c_contiguous
+    assert min(X.strides) > 0
+    assert_array_equal(X, given)
+
+
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float16, np.float32, np.float64])
 def test_dense_weights_of_any_real_dtype_become_floats(dtype):
     given = (ring() > 0.6).astype(dtype)

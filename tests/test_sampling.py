@@ -12,7 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_ltd import GNNNodeClassifier, Graph, LTDNodeClassifier, _neighborhood, _sampling
 from sklearn_ltd._backbones import make_backbone
 from sklearn_ltd._neighborhood import LargeGraph, draw_distinct, receptive_field
+from sklearn_ltd._sparse import SelectedRows
 from sklearn_ltd._tensors import EdgeTensors, GraphTensors, shrinkage
+from sklearn_ltd._whole import Rows
 from sklearn_ltd.datasets import make_attributed_sbm
 
 STAGED = ["gcn", "gat", "sage", "sgc", "mlp"]
@@ -239,23 +241,68 @@ def test_features_are_read_where_they_lie(blocks, backbone, monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "index_select", spy)
     logits = module(field)
-    assert max(copied) <= field.inner.n_nodes < field.n_nodes  # GraphSAGE: those of the targets
-    field.x.to_dense()
+    rows = field.inner.n_nodes if backbone == "sage" else 0  # those of the targets
+    assert max(copied) == rows < field.n_nodes
+    assert field.x.to_dense() is field.x.to_dense()
     torch.testing.assert_close(module(field), logits)
 
 
+def test_what_labelled_nodes_depend_on_is_averaged_without_a_copy(blocks, monkeypatch):
+    module = make_backbone("gcn", blocks.graph.X.shape[1], 3, 2, 2, 0.5).eval()
+    field = receptive_field(module, blocks.graph, np.arange(3), "cpu")
+    monkeypatch.setattr(type(field.x), "to_dense", None)
+    module(field)
+
+
+def test_hidden_layers_are_read_where_they_lie_and_not_checked(blocks):
+    """What is wrong with them is not said of the features."""
+
+    def mean(h, graph):
+        assert isinstance(h, SelectedRows)
+        return graph.edges.mean @ h
+
+    hidden = np.random.RandomState(0).standard_normal((blocks.graph.n_nodes, 32)).astype(np.float32)
+    hidden[7] = np.inf
+    nodes = np.arange(blocks.graph.n_nodes)
+    means = LargeGraph(blocks.graph).run([(1, mean)], nodes, hidden)
+    assert 0 < np.isinf(means).any(axis=1).sum() < len(nodes)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [np.asfortranarray, lambda X: X.astype(">f4"), lambda X: np.repeat(X, 2, axis=0)[::2]],
+    ids=["by columns", "big-endian", "every other row"],
+)
+def test_features_that_cannot_be_read_in_their_place_are_copied(blocks, spoil):
+    """As they may lie in a file, which is not read when it is opened."""
+    graph = blocks.graph.with_features(blocks.graph.X)
+    graph._whole.X = spoil(graph.X)
+    large = LargeGraph(graph)
+    x = large.tensors(large.neighborhood(np.arange(20), 1)).x
+    expected = LargeGraph(blocks.graph)
+    expected = expected.tensors(expected.neighborhood(np.arange(20), 1)).x
+    torch.testing.assert_close(x, expected.to_dense())
+
+
+def test_places_are_wide_enough_for_the_edges_of_a_hop(directed, monkeypatch):
+    indices = np.broadcast_to(np.int32(0), 2**31)
+    monkeypatch.setattr(type(directed._whole), "incoming_rows", Rows(None, indices, None, N))
+    assert LargeGraph(directed)._place.dtype == np.int64
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("n_layers", [1, 2])
 @pytest.mark.parametrize("backbone", STAGED)
-def test_features_are_checked_where_they_are_read(blocks, backbone, n_layers):
+def test_features_are_checked_where_they_are_read(blocks, backbone, n_layers, value):
     graph = blocks.graph.with_features(blocks.graph.X.copy())
-    graph.X[7, 3] = np.nan  # behind its back, as in a file
+    graph.X[7, 3] = value  # behind its back, as in a file
     module = make_backbone(backbone, graph.X.shape[1], 3, 64, n_layers, 0.5).eval()
-    with pytest.raises(ValueError, match=r"finite.*got nan in row 7, column 3"):
+    with pytest.raises(ValueError, match=rf"finite.*got {value} in row 7, column 3"):
         LargeGraph(graph).run(module.stages(), np.arange(20))
     large = LargeGraph(graph)
     n_hops = sum(n_hops for n_hops, _ in module.stages())
     field = large.tensors(large.neighborhood(np.arange(20), n_hops, 5, np.random.RandomState(0)))
-    with pytest.raises(ValueError, match=r"finite.*got nan in row 7, column 3"):
+    with pytest.raises(ValueError, match=rf"finite.*got {value} in row 7, column 3"):
         module(field)
 
 

@@ -37,25 +37,39 @@ def test_a_product_is_scaled_and_added_to(matrix, product, shape):
     torch.testing.assert_close(product.product(x, added, 0.9), expected)
 
 
+LARGE = {  # for the span of `limit` numbers
+    "input": (lambda: double(5, 8)[:, :3], 39),
+    "view of a larger one": (lambda: double(5, 2, 8)[:, 0, :3], 79),
+    "result": (lambda: double(5, 3), 17),
+}
+
+
 @pytest.mark.parametrize("shape", [None, (3,), (6, 3)])
-def test_products_that_are_too_large_for_mkl_take_another_way(product, shape, monkeypatch):
-    x, added = double(5, 3), None if shape is None else double(*shape)
+@pytest.mark.parametrize("large", LARGE)
+def test_products_that_are_too_large_for_mkl_take_another_way(product, large, shape, monkeypatch):
+    make, limit = LARGE[large]
+    x, added = make(), None if shape is None else double(*shape)
     expected = product.product(x, added, 0.7)
-    monkeypatch.setattr(_sparse, "_MKL_ENTRIES", 16)
+    monkeypatch.setattr(_sparse, "_MKL_SPAN", limit + 1)
+    monkeypatch.setattr(_sparse, "_multiply_rows", None)
+    torch.testing.assert_close(product.product(x, added, 0.7), expected)
+    monkeypatch.undo()
+    monkeypatch.setattr(_sparse, "_MKL_SPAN", limit)
     monkeypatch.setattr(torch, "addmm", None)
     torch.testing.assert_close(product.product(x, added, 0.7), expected)
 
 
-@pytest.mark.parametrize("added", [None, torch.ones(2)])
-def test_rows_that_are_not_copied_give_the_products_of_a_copy(product, added):
-    x, rows = double(9, 2).detach(), torch.tensor([8, 0, 3, 3, 5])
+@pytest.mark.parametrize("added", [None, torch.ones(1)])
+@pytest.mark.parametrize("width", [2, 20])
+def test_rows_that_are_not_copied_give_the_products_of_a_copy(product, added, width):
+    x, rows = double(9, width).detach(), torch.tensor([8, 0, 3, 3, 5])
     selected = SelectedRows(x, rows, check=None)
-    assert selected.shape == (5, 2)
+    assert selected.shape == (5, width)
     results = []
     for _ in range(2):
         results.append(product.product(selected, added, 0.7))
         torch.testing.assert_close(results[-1], product.product(x[rows], added, 0.7))
-        torch.testing.assert_close(selected @ x[:2], x[rows] @ x[:2])  # makes a copy
+        torch.testing.assert_close(selected @ x.t(), x[rows] @ x.t())  # makes a copy
     torch.testing.assert_close(selected[1:3], x[rows][1:3])
 
 
