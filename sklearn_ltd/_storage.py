@@ -110,11 +110,7 @@ class StoredWhole(Whole):
 
     def __init__(self, folder, pieces=None):
         self.folder = folder
-        self.header = _read_header(folder)
-        if pieces not in (None, self.header["pieces"]):
-            raise ValueError(
-                f"the graph in {folder} was saved anew since it was opened. Open it again."
-            )
+        self.header = _read_header(folder, pieces)
         self.arrays = _open_arrays(folder, self.header)
         self.feature_names = self.header["feature_names"]
         if self.feature_names is not None:
@@ -123,7 +119,9 @@ class StoredWhole(Whole):
         self.cache, self.edge_cache = {}, {}
 
     def __reduce__(self):
-        return StoredWhole, (self.folder, self.header["pieces"])
+        pieces = self.header["pieces"]
+        _read_header(self.folder, pieces)  # fails here rather than in a worker, which says little
+        return StoredWhole, (self.folder, pieces)
 
     @property
     def n_nodes(self):
@@ -205,7 +203,8 @@ class StoredWhole(Whole):
         return matrix
 
 
-def _read_header(folder):
+def _read_header(folder, expected=None):
+    """The header of the graph, whose pieces have to be the `expected` ones, if any are."""
     path = folder / "graph.json"
     if not path.is_file():
         raise FileNotFoundError(
@@ -229,6 +228,10 @@ def _read_header(folder):
     valid &= names is None or (type(names) is list and len(names) == n_features)
     if not valid or not pieces.startswith("pieces-") or Path(pieces).name != pieces:
         raise ValueError(f"{path} does not describe a saved graph. Save the graph again.")
+    if expected not in (None, pieces):
+        raise ValueError(
+            f"the graph in {folder} was saved anew since it was opened. Open it again."
+        )
     return header
 
 

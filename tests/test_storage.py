@@ -94,11 +94,14 @@ def test_a_pickle_of_an_opened_graph_holds_the_path_only(tmp_path):
 
 def test_saving_anew_replaces_the_pieces_and_old_pickles_say_so(tmp_path):
     make_graph().save(tmp_path)
-    content = pickle.dumps(Graph.open(tmp_path))
+    opened = Graph.open(tmp_path)
+    content = pickle.dumps(opened)
     make_graph(directed=True).save(tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     with pytest.raises(ValueError, match="saved anew"):
         pickle.loads(content)
+    with pytest.raises(ValueError, match="saved anew"):  # before it gets to a worker
+        pickle.dumps(opened)
 
 
 def test_an_interrupted_save_leaves_the_old_graph(tmp_path, monkeypatch):
