@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
+from ._sparse import SparseMatrix
 from ._torch import dropout, relu_dropout, store_by_columns
 
 
@@ -40,11 +41,14 @@ class _Linear(nn.Linear):
 
     def forward(self, x, added=None):
         """``x @ weight.t()`` plus the bias or, in a layer without one, what is `added`."""
-        if not torch.is_tensor(x):
+        if isinstance(x, SparseMatrix):
             return x.product(self.weight.t(), self.bias if added is None else added)
+        x = x if torch.is_tensor(x) else x.to_dense()
+        # By rows: stored by columns, the gradient of a dense product takes up to twice as long.
+        weight = self.weight.contiguous()
         if added is None:
-            return super().forward(x)
-        return torch.addmm(added, x, self.weight.t())
+            return F.linear(x, weight, self.bias)
+        return torch.addmm(added, x, weight.t())
 
 
 def _linear_weights(layer):

@@ -21,8 +21,7 @@ from ._torch import (
     dropout,
     number,
     order_statistics,
-    relu_dropout,
-    store_by_columns,
+    relu_dropout_factors,
 )
 from ._train import clone_state, cross_entropy, predict_logits, trainable
 
@@ -138,7 +137,6 @@ class TemperatureNetwork(nn.Module):
         self.scale = scale
         n_inputs = sum(n_classes if name == "logits" else 1 for name in features)
         self.first = nn.Linear(n_inputs, self.n_hidden)
-        store_by_columns(self.first.weight)
         self.second = nn.Linear(self.n_hidden, 1)
 
     def forward(self, logits, entropy):
@@ -147,11 +145,37 @@ class TemperatureNetwork(nn.Module):
         columns["entropy"] = entropy.unsqueeze(1)
         x = _standardize(torch.cat([columns[name] for name in self.features], 1))
         x = dropout(x, self.dropout, self.training)
-        x = relu_dropout(self.first(x), self.dropout, self.training)
-        position = torch.sigmoid(self.second(x).squeeze(1))
+        layers = [*self.first.parameters(), *self.second.parameters()]
+        position = torch.sigmoid(_TwoLayers.apply(x, *layers, self.dropout, self.training))
         if self.negative:
             return self.scale * (position - 0.2)
         return self.scale * 0.5 * 5 ** (2 * position - 1)
+
+
+class _TwoLayers(torch.autograd.Function):
+    """``w_2 . relu_dropout(W_1 x + b_1) + b_2`` for every row x.
+
+    For a given mask it is linear in each of its parts, and all gradients of the weights follow
+    from one product, of the mask with the rows times their gradients.  Layer by layer, tensors of
+    all hidden units at all rows would be made three times.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, out_weight, out_bias, p, training):
+        hidden = torch.addmm(bias, x, weight.t())
+        mask = relu_dropout_factors(hidden, p, training)
+        ctx.save_for_backward(x, weight, bias, out_weight, mask)
+        return torch.addmv(out_bias, hidden.mul_(mask), out_weight[0])
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight, bias, out_weight, mask = ctx.saved_tensors
+        column = grad.unsqueeze(1)
+        sums = torch.cat([column * x, column], 1).t() @ mask
+        grad_out_weight = (sums * torch.cat([weight.t(), bias.unsqueeze(0)])).sum(0, keepdim=True)
+        sums = sums * out_weight
+        grad_x = (column * mask * out_weight) @ weight if ctx.needs_input_grad[0] else None
+        return grad_x, sums[:-1].t(), sums[-1], grad_out_weight, grad.sum().view(1), None, None
 
 
 def _standardize(x):
@@ -251,7 +275,7 @@ class LearnedDistillation:
     ):
         self.module = module
         self.graph = graph
-        self.teacher_logits = teacher_logits
+        self.teacher_logits = teacher_logits.t().contiguous().t()  # as `class_softmax` reads it
         self.weights = weights
         self.loss = loss
         self.optimizer = optimizer

@@ -19,6 +19,7 @@ from ._torch import _BLOCK, _FEW, _on_cpu, dropout
 from ._whole import same_entries
 
 _MKL_SPAN = 2**31 - 1  # numbers that a dense matrix extends over; with more, MKL crashes
+_ALIGNED = 16  # entries; a GPU's products read some at a time, from multiples of as many
 _NARROW = 8  # columns, with fewer of which a CPU's sampled product takes up to nine times as long
 
 
@@ -44,6 +45,17 @@ def _take(x, rows):
         return x.index_select(0, rows)
     out = x.new_empty(len(rows), 1)
     torch.index_select(x.flatten(), 0, rows, out=out.view(-1))
+    return out
+
+
+def _transpose(x, out):
+    """``x.t()``, in the memory of `out`, on a CPU in blocks that stay in its cache."""
+    if 1 in x.shape:
+        return x.t().contiguous()
+    long = 0 if x.shape[0] > x.shape[1] else 1
+    size = max(1, _BLOCK // 2 // x.shape[1 - long]) if _on_cpu(x) else x.shape[long]
+    for block, part in zip(out.split(size, 1 - long), x.split(size, long)):
+        block.copy_(part.t())
     return out
 
 
@@ -215,8 +227,8 @@ class SparseMatrix:
 class SelectedRows:
     """Rows of a dense matrix, of which a copy is made only where a layer needs all of them.
 
-    It stands for node features where layers call `product`, `dropout` or `to_dense`, slice it or
-    multiply it from the left by a `SparseMatrix`.  Gradients do not reach it.
+    It stands for node features where layers call `dropout` or `to_dense`, slice it or multiply it
+    from the left by a `SparseMatrix`.  Gradients do not reach it.
 
     Parameters
     ----------
@@ -260,13 +272,8 @@ class SelectedRows:
             self.to_dense()  # tells where
         return out
 
-    def product(self, weight, added=None):
-        """``self @ weight + added``."""
-        x = self.to_dense()
-        return x @ weight if added is None else torch.addmm(added, x, weight)
-
     def __matmul__(self, weight):
-        return self.product(weight)
+        return self.to_dense() @ weight
 
     def dropout(self, p, training):
         return dropout(self.to_dense(), p, training)
@@ -347,6 +354,11 @@ class _Half:
         self.columns = _index(pattern.indices, pattern, device)
         self.order = _index(order, pattern, device)
 
+    def new_rows(self, like, heads):
+        """Memory for the edge values of each head, (heads, n_edges); aligned, as GPUs want it."""
+        n_edges = len(self.columns)
+        return like.new_empty(heads, n_edges + -n_edges % _ALIGNED)[:, :n_edges]
+
     def with_values(self, values):
         return _csr(self.indptr, self.columns, values, self.shape)
 
@@ -387,7 +399,7 @@ class _WeightedSum(Function):
         ctx.half = half
         ctx.save_for_backward(weights, x)
         ctx.save_for_forward(weights, x)
-        heads = enumerate(weights.t().contiguous())
+        heads = enumerate(_transpose(weights, half.new_rows(weights, weights.shape[1])))
         return torch.stack([_multiply(half.with_values(w), x[:, head]) for head, w in heads], 1)
 
     @staticmethod
@@ -420,12 +432,11 @@ class _EdgeDot(Function):
         ctx.save_for_backward(a, b)
         if _on_cpu(a) and 1 < a.shape[2] < _NARROW:
             a, b = (torch.nn.functional.pad(x, (0, _NARROW - x.shape[2])) for x in (a, b))
-        products = []
-        for head in range(a.shape[1]):
-            out = half.with_values(a.new_zeros(len(half.columns)))
+        products = half.new_rows(a, a.shape[1]).zero_()
+        for head, values in enumerate(products):
+            out = half.with_values(values)
             torch.sparse.sampled_addmm(out, a[:, head], b[:, head].t(), beta=0.0, out=out)
-            products.append(out.values())
-        return torch.stack(products, 1)
+        return _transpose(products, a.new_empty(products.shape[::-1]))
 
     @staticmethod
     def backward(ctx, grad):

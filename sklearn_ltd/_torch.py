@@ -218,7 +218,14 @@ def relu_dropout(x, p, training):
     """
     if not training or p == 0 or not _on_cpu(x):
         return dropout(x.relu(), p, training)
-    return x * _draw_factors(x, p, relu=True)
+    return x * relu_dropout_factors(x, p, training)
+
+
+def relu_dropout_factors(x, p, training):
+    """What `relu_dropout` multiplies every entry of `x` with."""
+    if training and p and _on_cpu(x):
+        return _draw_factors(x, p, relu=True)
+    return dropout((x > 0).to(x.dtype), p, training)
 
 
 def _draw_factors(x, p, relu=False):

@@ -19,6 +19,7 @@ from sklearn_ltd._backbones import BACKBONES, make_backbone
 from sklearn_ltd._distill import (
     LearnedDistillation,
     TemperatureNetwork,
+    _TwoLayers,
     distillation_loss,
     heuristic_temperatures,
     neighbor_entropy,
@@ -27,11 +28,14 @@ from sklearn_ltd._distill import (
 )
 from sklearn_ltd._neighborhood import LargeGraph
 from sklearn_ltd._tensors import EdgeTensors, GraphTensors
+from sklearn_ltd._torch import relu_dropout_factors
 from sklearn_ltd._train import predict_logits, trainable
 from sklearn_ltd.datasets import make_attributed_sbm
 
 N, D, C = 14, 5, 3
 STAGED = ["gcn", "gat", "sage", "sgc"]
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+DEVICES = ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)]
 IN_FIELD = [(name, False) for name in BACKBONES] + [(name, True) for name in STAGED]
 OPTIMIZERS = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, 0.3),
@@ -275,6 +279,32 @@ def test_temperatures_stay_in_their_range_and_use_the_chosen_features(features, 
     assert torch.equal(tau, changed) == ("entropy" not in features)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("training", [False, True])
+def test_the_networks_two_layers_and_their_gradients_equal_those_one_by_one(training, device):
+    torch.manual_seed(0)
+    shapes = (20, 4), (6, 4), (6,), (1, 6), (1,)  # rows, and both layers of the network
+    parts = [torch.randn(s, dtype=torch.float64, device=device).requires_grad_() for s in shapes]
+
+    def fused(*parts):
+        torch.manual_seed(1)
+        return _TwoLayers.apply(*parts, 0.4, training)
+
+    def one_by_one(x, weight, bias, out_weight, out_bias):
+        torch.manual_seed(1)
+        hidden = F.linear(x, weight, bias)
+        hidden = hidden * relu_dropout_factors(hidden, 0.4, training)
+        return F.linear(hidden, out_weight, out_bias).squeeze(1)
+
+    torch.testing.assert_close(fused(*parts), one_by_one(*parts))
+    row_weights = torch.rand(20, dtype=torch.float64, device=device)
+    gradients = [
+        torch.autograd.grad((f(*parts) * row_weights).sum(), parts) for f in (fused, one_by_one)
+    ]
+    torch.testing.assert_close(*gradients)
+    assert torch.autograd.gradgradcheck(fused, parts)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_heuristic_temperatures_rise_with_the_teachers_doubt(graph, n_classes):
     sure = torch.zeros(N, n_classes, dtype=torch.float64)
@@ -389,7 +419,7 @@ def test_waiting_would_be_seen(wait, seen):
         wait(torch.randn(3))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@NEEDS_CUDA
 @pytest.mark.parametrize(("backbone", "in_field"), IN_FIELD)
 def test_epochs_on_a_gpu_do_not_wait_for_it_and_give_the_same(backbone, in_field, monkeypatch):
     monkeypatch.setattr(TemperatureNetwork, "dropout", 0.0)  # devices draw differently

@@ -166,8 +166,10 @@ def test_attention_stays_finite_for_large_scores(edges):
     assert torch.isfinite(attention).all()
 
 
+@pytest.mark.parametrize("block", [4, 1000])
 @pytest.mark.parametrize("n_columns", [2, 9])
-def test_attention_has_all_derivatives(edges, n_columns):
+def test_attention_has_all_derivatives(edges, n_columns, block, monkeypatch):
+    monkeypatch.setattr(_sparse, "_BLOCK", block)
     pattern = EdgePattern(sp.csr_array(edges))
 
     def attend(target, source, x):
