@@ -15,7 +15,7 @@ from torch import nn
 from torch.func import functional_call
 
 from ._sparse import SparseMatrix
-from ._torch import dropout, relu_dropout, store_by_columns
+from ._torch import dropout, relu_dropout
 
 
 def _dropout(x, p, training):
@@ -35,7 +35,6 @@ class _Linear(nn.Linear):
 
     def reset_parameters(self):
         nn.init.xavier_uniform_(self.weight)
-        store_by_columns(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
@@ -44,11 +43,7 @@ class _Linear(nn.Linear):
         if isinstance(x, SparseMatrix):
             return x.product(self.weight.t(), self.bias if added is None else added)
         x = x if torch.is_tensor(x) else x.to_dense()
-        # By rows: stored by columns, the gradient of a dense product takes up to twice as long.
-        weight = self.weight.contiguous()
-        if added is None:
-            return F.linear(x, weight, self.bias)
-        return torch.addmm(added, x, weight.t())
+        return super().forward(x) if added is None else torch.addmm(added, x, self.weight.t())
 
 
 def _linear_weights(layer):

@@ -16,6 +16,7 @@ from ._distributed import own_share
 from ._replay import runner
 from ._sampling import shuffled
 from ._torch import (
+    by_class,
     class_log_softmax,
     class_softmax,
     dropout,
@@ -145,7 +146,8 @@ class TemperatureNetwork(nn.Module):
         columns["entropy"] = entropy.unsqueeze(1)
         x = _standardize(torch.cat([columns[name] for name in self.features], 1))
         x = dropout(x, self.dropout, self.training)
-        layers = [*self.first.parameters(), *self.second.parameters()]
+        first, second = self.first, self.second
+        layers = first.weight, first.bias, second.weight, second.bias
         position = torch.sigmoid(_TwoLayers.apply(x, *layers, self.dropout, self.training))
         if self.negative:
             return self.scale * (position - 0.2)
@@ -156,8 +158,8 @@ class _TwoLayers(torch.autograd.Function):
     """``w_2 . relu_dropout(W_1 x + b_1) + b_2`` for every row x.
 
     For a given mask it is linear in each of its parts, and all gradients of the weights follow
-    from one product, of the mask with the rows times their gradients.  Layer by layer, tensors of
-    all hidden units at all rows would be made three times.
+    from one product, of the mask with the rows times their gradients.  Layer by layer, the way
+    back would make a tensor of all hidden units at all rows, twice.
     """
 
     @staticmethod
@@ -275,7 +277,7 @@ class LearnedDistillation:
     ):
         self.module = module
         self.graph = graph
-        self.teacher_logits = teacher_logits.t().contiguous().t()  # as `class_softmax` reads it
+        self.teacher_logits = by_class(teacher_logits)
         self.weights = weights
         self.loss = loss
         self.optimizer = optimizer

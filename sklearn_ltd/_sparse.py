@@ -19,7 +19,7 @@ from ._torch import _BLOCK, _FEW, _on_cpu, dropout
 from ._whole import same_entries
 
 _MKL_SPAN = 2**31 - 1  # numbers that a dense matrix extends over; with more, MKL crashes
-_ALIGNED = 16  # entries; a GPU's products read some at a time, from multiples of as many
+_ALIGNED = 16  # entries; some products on GPUs read values 16 bytes at a time
 _NARROW = 8  # columns, with fewer of which a CPU's sampled product takes up to nine times as long
 
 
@@ -49,12 +49,10 @@ def _take(x, rows):
 
 
 def _transpose(x, out):
-    """``x.t()``, in the memory of `out`, on a CPU in blocks that stay in its cache."""
-    if 1 in x.shape:
-        return x.t().contiguous()
-    long = 0 if x.shape[0] > x.shape[1] else 1
-    size = max(1, _BLOCK // 2 // x.shape[1 - long]) if _on_cpu(x) else x.shape[long]
-    for block, part in zip(out.split(size, 1 - long), x.split(size, long)):
+    """Fill `out` with ``x.t()``, on a CPU in blocks that stay in its cache."""
+    short, long = sorted((0, 1), key=lambda dim: x.shape[dim])
+    size = max(1, _BLOCK // 2 // max(1, x.shape[short])) if _on_cpu(x) else x.shape[long]
+    for block, part in zip(out.split(size, short), x.split(size, long)):
         block.copy_(part.t())
     return out
 
@@ -227,8 +225,8 @@ class SparseMatrix:
 class SelectedRows:
     """Rows of a dense matrix, of which a copy is made only where a layer needs all of them.
 
-    It stands for node features where layers call `dropout` or `to_dense`, slice it or multiply it
-    from the left by a `SparseMatrix`.  Gradients do not reach it.
+    It stands for node features where layers call `dropout` or `to_dense`, slice it, multiply it by
+    a matrix, or a `SparseMatrix` by it.  Gradients do not reach it.
 
     Parameters
     ----------
@@ -355,9 +353,15 @@ class _Half:
         self.order = _index(order, pattern, device)
 
     def new_rows(self, like, heads):
-        """Memory for the edge values of each head, (heads, n_edges); aligned, as GPUs want it."""
+        """Memory for the values of each head, (heads, n_edges), whose rows begin `_ALIGNED`."""
         n_edges = len(self.columns)
         return like.new_empty(heads, n_edges + -n_edges % _ALIGNED)[:, :n_edges]
+
+    def by_head(self, values):
+        """Values (n_edges, heads) as rows for `with_values`."""
+        if values.shape[1] == 1:
+            return values.t().contiguous()
+        return _transpose(values, self.new_rows(values, values.shape[1]))
 
     def with_values(self, values):
         return _csr(self.indptr, self.columns, values, self.shape)
@@ -399,7 +403,7 @@ class _WeightedSum(Function):
         ctx.half = half
         ctx.save_for_backward(weights, x)
         ctx.save_for_forward(weights, x)
-        heads = enumerate(_transpose(weights, half.new_rows(weights, weights.shape[1])))
+        heads = enumerate(half.by_head(weights))
         return torch.stack([_multiply(half.with_values(w), x[:, head]) for head, w in heads], 1)
 
     @staticmethod
@@ -436,6 +440,8 @@ class _EdgeDot(Function):
         for head, values in enumerate(products):
             out = half.with_values(values)
             torch.sparse.sampled_addmm(out, a[:, head], b[:, head].t(), beta=0.0, out=out)
+        if len(products) == 1:
+            return products.t()
         return _transpose(products, a.new_empty(products.shape[::-1]))
 
     @staticmethod

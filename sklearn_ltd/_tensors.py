@@ -229,12 +229,17 @@ class GraphTensors:
         return self.x if torch.is_tensor(self.x) else self.x.to_dense()
 
 
+def stays_sparse(X):
+    """Whether these node features take less memory as a `SparseMatrix` than as a tensor."""
+    return sp.issparse(X) and 4 * X.nnz < X.shape[0] * X.shape[1]
+
+
 def _feature_tensor(X, device, dtype):
     if isinstance(X, SelectedRows):
         return X
     if torch.is_tensor(X):
         return X.to(device, dtype)
-    if sp.issparse(X) and 4 * X.nnz < X.shape[0] * X.shape[1]:
+    if stays_sparse(X):
         return SparseMatrix.from_scipy(X, device, dtype)
     X = X.toarray() if sp.issparse(X) else np.ascontiguousarray(X)
     return torch.tensor(X, device=device, dtype=dtype)

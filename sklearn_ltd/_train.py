@@ -304,7 +304,7 @@ def _evaluate(losses, logits, stop_nodes, stop_y, class_weight, imitated):
         stop = logits[stop_nodes]
         numbers["stop_accuracy"] = (stop.argmax(1) == stop_y).to(logits.dtype).mean()
         numbers["stop_loss"] = cross_entropy(stop, stop_y, class_weight)
-    if imitated is not None:
+    if imitated is not None and len(logits):
         numbers["agreement"] = (logits.argmax(1) == imitated).to(logits.dtype).mean()
     numbers["sum"] = logits.square().sum()  # norms and deviations have to be finite as well
     values = torch.stack([number.detach().to(logits.dtype) for number in numbers.values()])

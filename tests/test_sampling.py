@@ -334,6 +334,13 @@ def test_distillation_in_mini_batches(blocks, options):
     assert_allclose(clf.temperatures_, full.temperatures_, atol=1e-4)
 
 
+def test_distillation_in_mini_batches_without_stop_nodes(blocks):
+    clf = LTDNodeClassifier(**SETTINGS, scalable=True)
+    clf.set_params(validation_fraction=0, max_iter=3).fit(blocks.graph[:300], blocks.y[:300])
+    assert clf.n_iter_ == clf.best_iter_ == 3
+    assert "agreement" not in clf.history_[0]
+
+
 def test_the_whole_graph_is_never_made_in_mini_batch_training(blocks, tmp_path, monkeypatch):
     blocks.graph.save(tmp_path)
     graph = Graph.open(tmp_path)

@@ -159,6 +159,18 @@ def test_gradients_of_attention_are_those_of_the_dense_one(edges, block, monkeyp
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 4)])
+def test_attention_of_no_edges_is_zero(shape, heads):
+    pattern = EdgePattern(sp.csr_array(shape))
+    weights, x = double(0, heads), double(shape[1], heads, 3)
+    out = pattern.weighted_sum(weights, x)
+    torch.testing.assert_close(out, torch.zeros_like(out).reshape(shape[0], heads, 3))
+    out.sum().backward()
+    assert weights.grad.shape == (0, heads)
+    torch.testing.assert_close(x.grad, torch.zeros_like(x))
+
+
 def test_attention_stays_finite_for_large_scores(edges):
     pattern = EdgePattern(sp.csr_array(edges))
     scores = torch.tensor([[1e4, -1e4, 0, 500, 88]], dtype=torch.float32).t()

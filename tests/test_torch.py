@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from sklearn_ltd._torch import class_log_softmax, class_softmax, dropout, relu_dropout
+from sklearn_ltd import _torch
+from sklearn_ltd._torch import (
+    class_log_softmax,
+    class_softmax,
+    dropout,
+    relu_dropout,
+    relu_dropout_factors,
+)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.6])
@@ -70,6 +77,20 @@ def test_relu_with_dropout_and_its_derivatives(training):
     few = x[:3].detach().requires_grad_()
     assert torch.autograd.gradgradcheck(together, few)
     assert torch.autograd.gradcheck(together, few, check_forward_ad=True)
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize("training", [False, True])
+def test_relu_with_dropout_is_a_product_with_its_factors(training, on_cpu, monkeypatch):
+    """Also the way that a GPU goes."""
+    monkeypatch.setattr(_torch, "_on_cpu", lambda x: on_cpu)
+    x, results = torch.randn(200, 5), []
+    for function in (relu_dropout, lambda *args: x * relu_dropout_factors(*args)):
+        torch.manual_seed(0)
+        results.append(function(x, 0.4, training))
+    torch.testing.assert_close(*results)
+    share = (results[0] > 0).float().mean().item()
+    assert share == pytest.approx(0.3 if training else 0.5, abs=0.05)
 
 
 @pytest.mark.parametrize(
