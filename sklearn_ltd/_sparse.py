@@ -15,7 +15,7 @@ import scipy.sparse as sp
 import torch
 from torch.autograd import Function
 
-from ._torch import _BLOCK, _FEW, _on_cpu, dropout, dropout_
+from ._torch import _BLOCK, _FEW, _on_cpu, dropout
 from ._whole import same_entries
 
 _MKL_SPAN = 2**31 - 1  # numbers that a dense matrix extends over; with more, MKL crashes
@@ -274,8 +274,6 @@ class SelectedRows:
         return self.to_dense() @ weight
 
     def dropout(self, p, training):
-        if training and p and self._copy is None:
-            return dropout_(self[:], p)
         return dropout(self.to_dense(), p, training)
 
 

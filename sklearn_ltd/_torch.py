@@ -216,13 +216,6 @@ def dropout(x, p, training):
     return x * factors if x.requires_grad else factors.mul_(x)  # features: no third copy
 
 
-def dropout_(x, p):
-    """`dropout` in training on a CPU, in place: no second tensor of this size."""
-    for block in x.view(-1).split(_BLOCK):
-        block.mul_(_draw_factors(block, p))
-    return x
-
-
 def relu_dropout(x, p, training):
     """``dropout(relu(x), p, training)``, for finite `x`.
 

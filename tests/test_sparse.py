@@ -5,9 +5,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from sklearn_ltd import _sparse, _torch
+from sklearn_ltd import _sparse
 from sklearn_ltd._sparse import EdgePattern, SelectedRows, SparseMatrix
-from sklearn_ltd._torch import dropout
 
 
 @pytest.fixture
@@ -71,20 +70,6 @@ def test_rows_that_are_not_copied_give_the_products_of_a_copy(product, added, wi
         torch.testing.assert_close(product.product(selected, added, 0.7), expected)
         torch.testing.assert_close(selected @ x.t(), x[rows] @ x.t())  # makes a copy
     torch.testing.assert_close(selected[1:3], x[rows][1:3])
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_dropout_of_rows_is_that_of_a_copy_and_changes_neither(training, monkeypatch):
-    monkeypatch.setattr(_torch, "_BLOCK", 128)
-    x, rows = double(9, 50).detach(), torch.tensor([8, 0, 3, 3, 5])
-    before, selected = x.clone(), SelectedRows(x, rows, check=None)
-    for _ in range(2):
-        torch.manual_seed(0)
-        found = selected.dropout(0.4, training)
-        torch.manual_seed(0)
-        torch.testing.assert_close(found, dropout(x[rows], 0.4, training))
-        torch.testing.assert_close(selected.to_dense(), before[rows])  # makes a copy
-        torch.testing.assert_close(x, before)
 
 
 @pytest.mark.parametrize("shape", [None, (3,), (6, 3)])
