@@ -58,8 +58,7 @@ from sklearn_ltd._distill import (
 )
 from sklearn_ltd._neighborhood import receptive_field
 from sklearn_ltd._sparse import SparseMatrix
-from sklearn_ltd._tensors import EdgeTensors, GraphTensors
-from sklearn_ltd._torch import store_by_columns
+from sklearn_ltd._tensors import EdgeTensors, GraphTensors, store_weights_for
 from sklearn_ltd._train import PlainStep
 from sklearn_ltd.datasets import load_npz, make_attributed_sbm
 
@@ -104,9 +103,7 @@ class Cell:
 
     def student(self):
         module = make_backbone(self.backbone, self.n_features, self.n_classes, HIDDEN, 2, 0.5)
-        if isinstance(self.graph.x, SparseMatrix):  # as a fit does
-            for weight, *_ in module.feature_weights():
-                store_by_columns(weight)
+        store_weights_for(self.whole.X, module.feature_weights())
         return module.to(self.device).train()
 
     def network(self):

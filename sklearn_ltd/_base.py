@@ -35,7 +35,7 @@ from ._graph import as_graph
 from ._labels import ROLES, align_labels, follow_labels, is_unknown, read_labels
 from ._neighborhood import LargeGraph, receptive_field, stages_of
 from ._sampling import SampledStep
-from ._tensors import EdgeTensors, GraphTensors, shrinkage, stays_sparse
+from ._tensors import EdgeTensors, GraphTensors, shrinkage, store_weights_for
 from ._torch import (
     few_threads,
     load_module_state,
@@ -43,7 +43,6 @@ from ._torch import (
     module_state,
     prediction_device,
     seeded,
-    store_by_columns,
 )
 from ._train import PlainStep, run_epochs, trainable
 from ._typing import FloatArray, GraphLike, Labels
@@ -272,14 +271,13 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if self.batch_size is not None:
             stages_of(module)  # or an error
         weights = module.feature_weights()
+        store_weights_for(graph.X, weights)
         own = [weight for weight, *_ in weights]
         others = [p for p in trainable(module) if not any(p is weight for weight in own)]
         lr = self.learning_rate * (SINGLE_LAYER_STEP if module.is_single_layer() else 1)
         optimizer = TensorAdam(others, lr, weight_decay=self.weight_decay)
         unit = graph._whole.feature_unit if weights else 1.0
         for weight, average, n_hops in weights:
-            if stays_sparse(graph.X):
-                store_by_columns(weight)
             with torch.no_grad():
                 weight.div_(unit)
             penalty = self.weight_decay

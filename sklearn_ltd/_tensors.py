@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import torch
 
 from ._sparse import EdgePattern, SelectedRows, SparseMatrix
+from ._torch import store_by_columns
 
 _N_DIRECTIONS = 64
 _EDGE_COST = 8  # of an entry in a sparse product, in multiplications of a dense one
@@ -229,7 +230,14 @@ class GraphTensors:
         return self.x if torch.is_tensor(self.x) else self.x.to_dense()
 
 
-def stays_sparse(X):
+def store_weights_for(X, feature_weights):
+    """Lay `_Backbone.feature_weights` out in memory as their products with `X` read them."""
+    if _stays_sparse(X):
+        for weight, *_ in feature_weights:
+            store_by_columns(weight)
+
+
+def _stays_sparse(X):
     """Whether these node features take less memory as a `SparseMatrix` than as a tensor."""
     return sp.issparse(X) and 4 * X.nnz < X.shape[0] * X.shape[1]
 
@@ -239,7 +247,7 @@ def _feature_tensor(X, device, dtype):
         return X
     if torch.is_tensor(X):
         return X.to(device, dtype)
-    if stays_sparse(X):
+    if _stays_sparse(X):
         return SparseMatrix.from_scipy(X, device, dtype)
     X = X.toarray() if sp.issparse(X) else np.ascontiguousarray(X)
     return torch.tensor(X, device=device, dtype=dtype)
