@@ -53,6 +53,7 @@ from sklearn_ltd._distill import (
     TemperatureNetwork,
     distillation_loss,
     heuristic_temperatures,
+    judging_field,
     neighbor_entropy,
     soft_targets,
 )
@@ -112,13 +113,11 @@ class Cell:
     def evaluation_loss(self, logits):
         return F.cross_entropy(logits, self.y[self.held_out])
 
-    def field(self, module, *nodes):
-        return receptive_field(module, self.whole, torch.cat(nodes).cpu().numpy(), self.device)
-
     def supervised(self):
         """Training of a teacher, which half of the labels stop."""
         module = self.student()
-        field = self.field(module, self.nodes, self.held_out)
+        nodes = torch.cat([self.nodes, self.held_out]).cpu().numpy()
+        field = receptive_field(module, self.whole, nodes, self.device)
         rows = self.nodes if field is None else slice(len(self.nodes))
         return PlainStep(
             module,
@@ -177,7 +176,7 @@ class Cell:
             temperature_optimizer=TensorAdam(network.parameters(), 0.001),
             held_out=self.held_out,
             evaluation_loss=self.evaluation_loss,
-            field=self.field(module, self.held_out),
+            field=judging_field(module, self.whole, self.held_out.cpu().numpy(), self.device),
             warmup_iter=0,
             interval=interval,
         )

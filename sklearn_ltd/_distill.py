@@ -13,9 +13,11 @@ from torch import nn
 from torch.func import functional_call
 
 from ._distributed import own_share
+from ._neighborhood import receptive_field
 from ._replay import runner
 from ._sampling import shuffled
 from ._torch import (
+    block_size,
     by_class,
     class_log_softmax,
     class_softmax,
@@ -159,24 +161,33 @@ class _TwoLayers(torch.autograd.Function):
 
     For a given mask it is linear in each of its parts, and all gradients of the weights follow
     from one product, of the mask with the rows times their gradients.  Layer by layer, the way
-    back would make a tensor of all hidden units at all rows, twice.
+    back would make a tensor of all hidden units at all rows, twice.  In blocks of rows, whose
+    hidden units stay in the cache.
     """
 
     @staticmethod
     def forward(ctx, x, weight, bias, out_weight, out_bias, p, training):
-        hidden = torch.addmm(bias, x, weight.t())
-        mask = relu_dropout_factors(hidden, p, training)
-        ctx.save_for_backward(x, weight, bias, out_weight, mask)
-        return torch.addmv(out_bias, hidden.mul_(mask), out_weight[0])
+        ctx.rows = block_size(x, len(weight))
+        out, masks = [], []
+        for part in x.split(ctx.rows):
+            hidden = torch.addmm(bias, part, weight.t())
+            masks.append(relu_dropout_factors(hidden, p, training))
+            out.append(torch.addmv(out_bias, hidden.mul_(masks[-1]), out_weight[0]))
+        ctx.save_for_backward(x, weight, bias, out_weight, *masks)
+        return torch.cat(out)
 
     @staticmethod
     def backward(ctx, grad):
-        x, weight, bias, out_weight, mask = ctx.saved_tensors
+        x, weight, bias, out_weight, *masks = ctx.saved_tensors
         column = grad.unsqueeze(1)
-        sums = torch.cat([column * x, column], 1).t() @ mask
+        scaled = torch.cat([column * x, column], 1).split(ctx.rows)
+        sums = sum(part.t() @ mask for part, mask in zip(scaled, masks))
         grad_out_weight = (sums * torch.cat([weight.t(), bias.unsqueeze(0)])).sum(0, keepdim=True)
         sums = sums * out_weight
-        grad_x = (column * mask * out_weight) @ weight if ctx.needs_input_grad[0] else None
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            parts = zip(column.split(ctx.rows), masks)
+            grad_x = torch.cat([(part * mask * out_weight) @ weight for part, mask in parts])
         return grad_x, sums[:-1].t(), sums[-1], grad_out_weight, grad.sum().view(1), None, None
 
 
@@ -217,6 +228,15 @@ def heuristic_temperatures(teacher_logits, mean, weights, scale):
     return 0.8 * scale * torch.sigmoid(signals @ signals.new_tensor(weights))
 
 
+def judging_field(module, graph, nodes, device):
+    """What the logits of the nodes that judge depend on, see `receptive_field`; None: the graph.
+
+    The field needs a pass of its own and the way back, the graph the way back alone: the logits of
+    all nodes are there anyway.
+    """
+    return receptive_field(module, graph, nodes, device, most_edges=0.5)
+
+
 class LearnedDistillation:
     """One epoch of LTD: prepare, distil, learn (Yang et al., 2023, the iterative process).
 
@@ -244,7 +264,7 @@ class LearnedDistillation:
     evaluation_loss : callable
         Of their logits.
     field : GraphTensors or None
-        What these logits alone depend on, see `receptive_field`; None: the graph.
+        What these logits alone depend on, see `judging_field`; None: the graph.
     warmup_iter : int
         Epochs before the temperatures begin to learn.
     interval : int

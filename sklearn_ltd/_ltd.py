@@ -26,10 +26,10 @@ from ._distill import (
     distillation_batches,
     distillation_loss,
     heuristic_temperatures,
+    judging_field,
     soft_targets,
 )
 from ._gnn import NETWORK_CONSTRAINTS, GNNNodeClassifier, class_weights
-from ._neighborhood import receptive_field
 from ._teacher import check_teacher, teach
 from ._torch import few_threads, memory_advice, resolve_device, seeded, to_numpy
 from ._train import cross_entropy
@@ -479,8 +479,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         held_out, codes = labels.tensors("temperature", device=device)
         field = None
         if temperature_optimizer is not None:
-            nodes = labels.positions("temperature")
-            field = receptive_field(module, graph, nodes, device, most_sources=0.5)
+            field = judging_field(module, graph, labels.positions("temperature"), device)
         step = LearnedDistillation(
             module,
             tensors,

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 import torch
 from torch.autograd import Function
 
-from ._torch import _BLOCK, _FEW, _on_cpu, dropout
+from ._torch import _FEW, _on_cpu, block_size, dropout
 from ._whole import same_entries
 
 _MKL_SPAN = 2**31 - 1  # numbers that a dense matrix extends over; with more, MKL crashes
@@ -51,7 +51,7 @@ def _take(x, rows):
 def _transpose(x, out):
     """Fill `out` with ``x.t()``, on a CPU in blocks that stay in its cache."""
     short, long = sorted((0, 1), key=lambda dim: x.shape[dim])
-    size = max(1, _BLOCK // 2 // max(1, x.shape[short])) if _on_cpu(x) else x.shape[long]
+    size = block_size(x, 2 * x.shape[short])
     for block, part in zip(out.split(size, short), x.split(size, long)):
         block.copy_(part.t())
     return out
@@ -387,7 +387,7 @@ class _Ends:
 
     def update(self, values, change, x):
         """``change(values, gather(x))`` in place, on a CPU in blocks that stay in its cache."""
-        size = max(1, _BLOCK // values.shape[1]) if _on_cpu(values) else len(values)
+        size = block_size(values, values.shape[1])
         for part, nodes in zip(values.split(size), self.nodes.split(size)):
             change(part, _take(x, nodes))
 

@@ -107,6 +107,11 @@ def _over_classes(function, logits):
     return function(by_class(logits).t(), 0).t()
 
 
+def block_size(x, width):
+    """How many rows of `width` entries stay in a CPU's cache; elsewhere all entries of `x`."""
+    return max(1, _BLOCK // max(1, width) if _on_cpu(x) else x.numel())
+
+
 @contextmanager
 def seeded(seed, device):
     """Draw from `seed`, in float32 and with gradients, whatever the caller has set.

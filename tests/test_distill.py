@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from scipy.stats import entropy as scipy_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sklearn_ltd import Graph, LTDNodeClassifier
+from sklearn_ltd import Graph, LTDNodeClassifier, _torch
 from sklearn_ltd._adam import TensorAdam
 from sklearn_ltd._backbones import BACKBONES, make_backbone
 from sklearn_ltd._distill import (
@@ -22,6 +22,7 @@ from sklearn_ltd._distill import (
     _TwoLayers,
     distillation_loss,
     heuristic_temperatures,
+    judging_field,
     neighbor_entropy,
     soft_targets,
     step_scale,
@@ -279,9 +280,13 @@ def test_temperatures_stay_in_their_range_and_use_the_chosen_features(features, 
     assert torch.equal(tau, changed) == ("entropy" not in features)
 
 
+@pytest.mark.parametrize("block", [48, 1000])  # entries: eight of the rows, or all
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("training", [False, True])
-def test_the_networks_two_layers_and_their_gradients_equal_those_one_by_one(training, device):
+def test_the_networks_two_layers_and_their_gradients_equal_those_one_by_one(
+    training, device, block, monkeypatch
+):
+    monkeypatch.setattr(_torch, "_BLOCK", block)
     torch.manual_seed(0)
     shapes = (20, 4), (6, 4), (6,), (1, 6), (1,)  # rows, and both layers of the network
     parts = [torch.randn(s, dtype=torch.float64, device=device).requires_grad_() for s in shapes]
@@ -303,6 +308,17 @@ def test_the_networks_two_layers_and_their_gradients_equal_those_one_by_one(trai
     ]
     torch.testing.assert_close(*gradients)
     assert torch.autograd.gradgradcheck(fused, parts)
+
+
+@pytest.mark.parametrize(("n_judging", "in_field"), [(10, True), (200, False)])
+def test_temperatures_are_judged_on_what_that_depends_on_if_it_has_few_edges(n_judging, in_field):
+    """Features of most nodes are read either way."""
+    graph = make_attributed_sbm(n_nodes=1500, average_degree=20, random_state=0).graph
+    module = make_backbone("gcn", graph.X.shape[1], 3, 8, 2, 0.5)
+    field = judging_field(module, graph, np.arange(n_judging), "cpu")
+    assert (field is not None) == in_field
+    if in_field:
+        assert field.n_nodes > 750
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

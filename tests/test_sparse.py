@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from sklearn_ltd import _sparse
+from sklearn_ltd import _sparse, _torch
 from sklearn_ltd._sparse import EdgePattern, SelectedRows, SparseMatrix
 
 
@@ -149,7 +149,7 @@ def test_attention_equals_the_dense_one_for_every_head(edges):
 @pytest.mark.parametrize("block", [1, 4, 1000])
 def test_gradients_of_attention_are_those_of_the_dense_one(edges, block, monkeypatch):
     """To the last digits, and in blocks of edges as well."""
-    monkeypatch.setattr(_sparse, "_BLOCK", block)
+    monkeypatch.setattr(_torch, "_BLOCK", block)
     pattern, mask = EdgePattern(sp.csr_array(edges)), torch.from_numpy(edges)
     scores, weights = (double(5, 2), double(5, 2)), double(int(mask.sum()), 2).detach()
     found = torch.autograd.grad((pattern.softmax(*scores, 0.2) * weights).sum(), scores)
@@ -181,7 +181,7 @@ def test_attention_stays_finite_for_large_scores(edges):
 @pytest.mark.parametrize("block", [4, 1000])
 @pytest.mark.parametrize("n_columns", [2, 9])
 def test_attention_has_all_derivatives(edges, n_columns, block, monkeypatch):
-    monkeypatch.setattr(_sparse, "_BLOCK", block)
+    monkeypatch.setattr(_torch, "_BLOCK", block)
     pattern = EdgePattern(sp.csr_array(edges))
 
     def attend(target, source, x):
