@@ -160,9 +160,9 @@ class _TwoLayers(torch.autograd.Function):
     """``w_2 . relu_dropout(W_1 x + b_1) + b_2`` for every row x.
 
     For a given mask it is linear in each of its parts, and all gradients of the weights follow
-    from one product, of the mask with the rows times their gradients.  Layer by layer, the way
-    back would make a tensor of all hidden units at all rows, twice.  In blocks of rows, whose
-    hidden units stay in the cache.
+    from the product of the mask with the rows times their gradients.  Layer by layer, the way
+    back would make a tensor of all hidden units at all rows, twice.  Here only the mask is kept
+    of all rows, and blocks of them stay in the cache.
     """
 
     @staticmethod
@@ -231,10 +231,10 @@ def heuristic_temperatures(teacher_logits, mean, weights, scale):
 def judging_field(module, graph, nodes, device):
     """What the logits of the nodes that judge depend on, see `receptive_field`; None: the graph.
 
-    The field needs a pass of its own and the way back, the graph the way back alone: the logits of
-    all nodes are there anyway.
+    The field needs a pass of its own, the graph the way back alone: the logits of all nodes are
+    there anyway.  And it may keep the features of many more nodes than its first hidden layer has.
     """
-    return receptive_field(module, graph, nodes, device, most_edges=0.5)
+    return receptive_field(module, graph, nodes, device, most_hidden=0.25)
 
 
 class LearnedDistillation:

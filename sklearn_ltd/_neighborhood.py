@@ -17,7 +17,6 @@ from ._whole import Rows, as_float32, consecutive
 
 _CHUNK_EDGES = 1_000_000
 _N_SAMPLED = 1000
-_WORTHWHILE = 0.75  # share of the nodes in the first hidden layer up to which others are left out
 
 
 @dataclass
@@ -70,13 +69,12 @@ class LargeGraph:
         whole = graph._whole
         self.n_nodes = whole.n_nodes
         self.incoming = whole.incoming_rows
-        self.n_edges = len(self.incoming.indices)
         self.degree = whole.degree
         self.features = whole.feature_rows
         self.device = torch.device(device)
         self.dtype = dtype
         self._X = self._readable(self.features)
-        most = max(self.n_nodes, self.n_edges)  # see `_distinct`
+        most = max(self.n_nodes, len(self.incoming.indices))  # nodes or edges, see `_distinct`
         self._place = np.full(self.n_nodes, -1, np.int32 if most < 2**31 else np.int64)
 
     def neighborhood(self, seeds, n_hops, n_neighbors=None, rng=None, most=None):
@@ -317,7 +315,7 @@ def stages_of(module, hidden=False):
     return (hidden and module.hidden_stages()) or module.stages()
 
 
-def receptive_field(module, graph, nodes, device, most_edges=1.0):
+def receptive_field(module, graph, nodes, device, most_hidden=0.75):
     """What of the graph the logits of some nodes depend on; they are those of the nodes alone.
 
     Parameters
@@ -327,19 +325,17 @@ def receptive_field(module, graph, nodes, device, most_edges=1.0):
     nodes : ndarray of shape (n_selected,)
         Distinct nodes.
     device : torch.device
-    most_edges : float
-        Share of the graph's edges that the first hop may follow.
+    most_hidden : float
+        Share of the graph's nodes that the first hidden layer may have.
 
     Returns
     -------
     field : GraphTensors or None
         None where it would save little, or `module` does not work hop by hop.
     """
-    most = int(_WORTHWHILE * graph.n_nodes)
+    most = int(most_hidden * graph.n_nodes)
     if not hasattr(module, "stages") or len(nodes) > most:
         return None
     large, n_hops = LargeGraph(graph, device), sum(n_hops for n_hops, _ in module.stages())
     neighborhood = large.neighborhood(nodes, n_hops, most=most)
-    if neighborhood is None or neighborhood.incoming.nnz > most_edges * large.n_edges:
-        return None
-    return large.tensors(neighborhood, kept=True)
+    return None if neighborhood is None else large.tensors(neighborhood, kept=True)

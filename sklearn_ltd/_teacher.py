@@ -48,7 +48,11 @@ def teach(teacher, graph, labels, classes, rng, device, checkpoint_dir=None):
         Up to a constant per node, which a softmax does not see.
     """
     if hasattr(teacher, "fit") and not _is_fitted(teacher):
-        teacher = _fit(teacher, graph, labels, classes, rng, checkpoint_dir)
+        try:
+            teacher = _fit(teacher, graph, labels, classes, rng, checkpoint_dir)
+        except Exception as error:
+            error.add_note(f"The teacher was being fitted, {teacher!r}.")
+            raise
         logits = _estimator_logits(teacher, graph, classes, named=True)
         return teacher, _checked(logits, graph, classes)
     estimator = None

@@ -108,7 +108,7 @@ def _over_classes(function, logits):
 
 
 def block_size(x, width):
-    """How many rows of `width` entries stay in a CPU's cache; elsewhere all entries of `x`."""
+    """How many rows of `width` entries stay in a CPU's cache; elsewhere as many as `x` can have."""
     return max(1, _BLOCK // max(1, width) if _on_cpu(x) else x.numel())
 
 

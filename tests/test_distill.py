@@ -310,15 +310,16 @@ def test_the_networks_two_layers_and_their_gradients_equal_those_one_by_one(
     assert torch.autograd.gradgradcheck(fused, parts)
 
 
-@pytest.mark.parametrize(("n_judging", "in_field"), [(10, True), (200, False)])
-def test_temperatures_are_judged_on_what_that_depends_on_if_it_has_few_edges(n_judging, in_field):
-    """Features of most nodes are read either way."""
-    graph = make_attributed_sbm(n_nodes=1500, average_degree=20, random_state=0).graph
-    module = make_backbone("gcn", graph.X.shape[1], 3, 8, 2, 0.5)
-    field = judging_field(module, graph, np.arange(n_judging), "cpu")
-    assert (field is not None) == in_field
-    if in_field:
-        assert field.n_nodes > 750
+@pytest.mark.parametrize("backbone", ["gcn", "gat", "sage", "sgc", "mlp"])
+@pytest.mark.parametrize("degree", [0, 20])
+def test_temperatures_are_judged_on_a_part_with_a_small_hidden_layer(backbone, degree):
+    """However many nodes lie one hop further."""
+    data = make_attributed_sbm(n_nodes=1500, average_degree=20, random_state=0)
+    graph = data.graph if degree else Graph(sp.csr_array((1500, 1500)), data.graph.X)
+    module = make_backbone(backbone, graph.X.shape[1], 3, 8, 2, 0.5)
+    fields = [judging_field(module, graph, np.arange(n), "cpu") for n in (10, 400)]
+    assert fields[0].n_nodes > 750 if degree and backbone != "mlp" else fields[0].n_nodes == 10
+    assert fields[1] is None
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

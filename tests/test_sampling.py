@@ -170,14 +170,13 @@ def test_supervised_training_computes_what_labelled_nodes_depend_on_alone(
     data = make_attributed_sbm(n_nodes=1500, average_degree=4, random_state=0)
     role = np.array(["train", "stop", "temperature"])[np.arange(90) % 3] if role_given else None
     fields, fits = [], []
+    for most_hidden in (0.0, 0.75):
 
-    def spy(*args):
-        fields.append(receptive_field(*args))
-        return fields[-1]
+        def spy(*args, most_hidden=most_hidden):
+            fields.append(receptive_field(*args, most_hidden=most_hidden))
+            return fields[-1]
 
-    monkeypatch.setattr("sklearn_ltd._base.receptive_field", spy)
-    for worthwhile in (0.0, 0.75):
-        monkeypatch.setattr(_neighborhood, "_WORTHWHILE", worthwhile)
+        monkeypatch.setattr("sklearn_ltd._base.receptive_field", spy)
         clf = GNNNodeClassifier(backbone, dropout=0, max_iter=15, random_state=0)
         fits.append(clf.fit(data.graph[:90], data.y[:90], role=role))
     assert fields[0] is None

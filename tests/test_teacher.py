@@ -159,6 +159,13 @@ def test_unfitted_teacher_is_cloned_and_fitted(make, graph, y):
     np.testing.assert_allclose(clf.predict_proba(graph).sum(axis=1), 1)
 
 
+def test_error_of_a_teachers_fit_names_the_teacher(graph, y):
+    clf = LTDNodeClassifier("appnp", batch_size=10, scalable=True, random_state=0)
+    with pytest.raises(ValueError, match="appnp") as caught:
+        clf.fit(graph, y)
+    assert "GNNNodeClassifier(backbone='appnp', batch_size=10" in caught.value.__notes__[0]
+
+
 @unfitted
 def test_unfitted_teacher_repeats_with_the_seed(make, graph, y):
     one, other = ltd(make()).fit(graph, y), ltd(make()).fit(graph, y)
