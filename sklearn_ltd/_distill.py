@@ -160,34 +160,30 @@ class _TwoLayers(torch.autograd.Function):
     """``w_2 . relu_dropout(W_1 x + b_1) + b_2`` for every row x.
 
     For a given mask it is linear in each of its parts, and all gradients of the weights follow
-    from the product of the mask with the rows times their gradients.  Layer by layer, the way
-    back would make a tensor of all hidden units at all rows, twice.  Here only the mask is kept
-    of all rows, and blocks of them stay in the cache.
+    from one product, of the mask with the rows times their gradients.  Layer by layer, the way
+    back would make a tensor of all hidden units at all rows, twice.  The way forward is in blocks
+    of rows, whose hidden units stay in the cache.
     """
 
     @staticmethod
     def forward(ctx, x, weight, bias, out_weight, out_bias, p, training):
-        ctx.rows = block_size(x, len(weight))
-        out, masks = [], []
-        for part in x.split(ctx.rows):
-            hidden = torch.addmm(bias, part, weight.t())
-            masks.append(relu_dropout_factors(hidden, p, training))
-            out.append(torch.addmv(out_bias, hidden.mul_(masks[-1]), out_weight[0]))
-        ctx.save_for_backward(x, weight, bias, out_weight, *masks)
-        return torch.cat(out)
+        out, mask = x.new_empty(len(x)), x.new_empty(len(x), len(weight))
+        size = block_size(x, len(weight))
+        for rows, values, factors in zip(x.split(size), out.split(size), mask.split(size)):
+            hidden = torch.addmm(bias, rows, weight.t())
+            factors.copy_(relu_dropout_factors(hidden, p, training))
+            torch.addmv(out_bias, hidden.mul_(factors), out_weight[0], out=values)
+        ctx.save_for_backward(x, weight, bias, out_weight, mask)
+        return out
 
     @staticmethod
     def backward(ctx, grad):
-        x, weight, bias, out_weight, *masks = ctx.saved_tensors
+        x, weight, bias, out_weight, mask = ctx.saved_tensors
         column = grad.unsqueeze(1)
-        scaled = torch.cat([column * x, column], 1).split(ctx.rows)
-        sums = sum(part.t() @ mask for part, mask in zip(scaled, masks))
+        sums = torch.cat([column * x, column], 1).t() @ mask
         grad_out_weight = (sums * torch.cat([weight.t(), bias.unsqueeze(0)])).sum(0, keepdim=True)
         sums = sums * out_weight
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            parts = zip(column.split(ctx.rows), masks)
-            grad_x = torch.cat([(part * mask * out_weight) @ weight for part, mask in parts])
+        grad_x = (column * mask * out_weight) @ weight if ctx.needs_input_grad[0] else None
         return grad_x, sums[:-1].t(), sums[-1], grad_out_weight, grad.sum().view(1), None, None
 
 
