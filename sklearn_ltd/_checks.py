@@ -41,7 +41,8 @@ def check_adjacency(adjacency):
         if adjacency.dtype.kind in "iu" and len(adjacency) == 2 < adjacency.shape[1]:
             raise ValueError(
                 f"adjacency must be square, got integers of shape {adjacency.shape}, which look "
-                "like PyG's edge_index. Pass Graph.from_pyg(Data(x=X, edge_index=edge_index))."
+                "like the sources and targets of edges. Pass scipy.sparse.coo_array((np.ones(m), "
+                "(sources, targets)), shape=(n, n)), or Graph.from_pyg(data) for PyG's edge_index."
             )
         if adjacency.dtype == np.float16:
             adjacency = adjacency.astype(np.float32)
@@ -51,7 +52,8 @@ def check_adjacency(adjacency):
         raise ValueError(
             f"adjacency must be square, a row and a column for every node, got {adjacency.shape}. "
             "Pass Graph(adjacency, X), features second: scikit-learn splits it by nodes, a bare "
-            "adjacency by rows. Edges in pairs: Graph.from_networkx(nx.from_edgelist(edges))."
+            "adjacency by rows. Edges in pairs, positions of nodes: scipy.sparse.coo_array(("
+            "np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(n, n))."
         )
     if n_rows == 0:
         raise ValueError(

@@ -49,12 +49,12 @@ def teach(teacher, graph, labels, classes, rng, device, checkpoint_dir=None):
     """
     if hasattr(teacher, "fit") and not _is_fitted(teacher):
         try:
-            teacher = _fit(teacher, graph, labels, classes, rng, checkpoint_dir)
+            fitted = _fit(teacher, graph, labels, classes, rng, checkpoint_dir)
+            logits = _estimator_logits(fitted, graph, classes, named=True)
+            return fitted, _checked(logits, graph, classes)
         except Exception as error:
-            error.add_note(f"The teacher was being fitted, {teacher!r}.")
+            error.add_note(f"This is from the teacher, {teacher!r}.")
             raise
-        logits = _estimator_logits(teacher, graph, classes, named=True)
-        return teacher, _checked(logits, graph, classes)
     estimator = None
     if isinstance(teacher, torch.nn.Module):
         _warn_of_leak("a torch module, used as it is: it has to be trained")

@@ -121,7 +121,7 @@ GRAPHS = [
         "edges: edge_index",
         lambda: Graph(np.zeros((2, 7), int)),
         ValueError,
-        r"\(2, 7\), which look like PyG's edge_index.*from_pyg",
+        r"\(2, 7\), which look like the sources .*coo_array.*from_pyg",
     ),
     ("edges: none", lambda: Graph(np.zeros((0, 0))), ValueError, r"empty.*\(0, 0\).*at least 1"),
     ("edges: NaN", lambda: Graph(adjacency_with(np.nan)), ValueError, r"weights.*finite.*NaN.*0"),

@@ -159,7 +159,15 @@ def test_unfitted_teacher_is_cloned_and_fitted(make, graph, y):
     np.testing.assert_allclose(clf.predict_proba(graph).sum(axis=1), 1)
 
 
-def test_error_of_a_teachers_fit_names_the_teacher(graph, y):
+class Silent(LogisticRegression):
+    def predict_proba(self, X):
+        raise RuntimeError("out of luck")
+
+
+def test_error_of_a_teacher_names_it(graph, y):
+    with pytest.raises(RuntimeError) as caught:
+        ltd(Silent()).fit(graph, y)
+    assert "Silent()" in caught.value.__notes__[0]
     clf = LTDNodeClassifier("appnp", batch_size=10, scalable=True, random_state=0)
     with pytest.raises(ValueError, match="appnp") as caught:
         clf.fit(graph, y)
