@@ -56,9 +56,13 @@ class _Backbone(nn.Module):
     At the same parameters a pass without dropout and the next one with dropout share the output of
     `first_layer`, the name of a submodule: ``forward(graph, first=output)``.  None where dropout
     acts before it, or where there is nothing else.
+
+    `feature_averages` names the edges over which the features are averaged, before a nonlinear
+    function and attention, so that this may be done in advance; None where they are not.
     """
 
     first_layer: str | None = None
+    feature_averages: str | None = None
 
     def shared(self, graph, parameters):
         """Keyword arguments of `forward` that hold for all passes at these parameters.
@@ -173,6 +177,8 @@ class GCN(_Stack):
     ``H' = relu(D^-1/2 (A + I) D^-1/2 H W + b)``.
     """
 
+    feature_averages = "symmetric"
+
     def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
         super().__init__(_GCNLayer, n_features, n_classes, hidden_dim, n_layers, dropout)
 
@@ -197,6 +203,8 @@ class GraphSAGE(_Stack):
 
     ``h'_i = relu(W_1 mean_{j -> i} h_j + W_2 h_i + b)``.
     """
+
+    feature_averages = "mean"
 
     def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
         super().__init__(_SAGELayer, n_features, n_classes, hidden_dim, n_layers, dropout)
@@ -257,6 +265,8 @@ class SGC(_Staged):
     classes, that is, the logits.
     """
 
+    feature_averages = "symmetric"
+
     def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
         super().__init__()
         self.linear = _Linear(n_features, n_classes, bias=False)
@@ -269,7 +279,8 @@ class SGC(_Staged):
         hops = [(1, self._propagate)] * (self.n_hops - 1)
         return [(0, self._project), *hops, (1, self._propagate_last)]
 
-    def _project(self, x, graph):
+    def _project(self, h, graph):
+        x = graph.start("symmetric") if h is graph.x else h
         return self.linear(_dropout(x, self.dropout, self.training))
 
     def _propagate(self, z, graph):

@@ -282,16 +282,18 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 weight.div_(unit)
             penalty = self.weight_decay
             if average is not None and penalty:
-                penalty *= shrinkage(self._samples(tensors, n_hops), average, unit) ** 2
+                samples = self._samples(module, tensors, n_hops)
+                penalty *= shrinkage(samples, average, unit) ** 2
             group = {"params": [weight], "unit": unit, "weight_decay": penalty}
             optimizer.add_param_group(group)
         return module, optimizer
 
-    def _samples(self, tensors, n_hops):
+    def _samples(self, module, tensors, n_hops):
         """The graph, or what mini-batches see of it, for `shrinkage`."""
         if self.batch_size is None:
             return [(tensors, None)]
-        return tensors.samples(n_hops, self.batch_size, self.n_neighbors)
+        averages = module.feature_averages
+        return tensors.samples(n_hops, self.batch_size, self.n_neighbors, averages)
 
     def _make_module(self, device):
         """A backbone with random parameters, in training mode."""

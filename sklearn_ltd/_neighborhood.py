@@ -4,15 +4,19 @@ The sampler is our own: torch-geometric's needs compiled extensions that are not
 package index, and reads no memory-mapped graph.
 """
 
+import math
+import os
+import tempfile
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
 from ._checks import first_not_finite
-from ._sparse import SelectedRows
-from ._tensors import EdgeTensors, GraphTensors
+from ._sparse import SelectedRows, SparseMatrix
+from ._tensors import EdgeTensors, GraphTensors, stays_sparse
 from ._whole import Rows, as_float32, consecutive
 
 _CHUNK_EDGES = 1_000_000
@@ -73,6 +77,7 @@ class LargeGraph:
         self.features = whole.feature_rows
         self.device = torch.device(device)
         self.dtype = dtype
+        self._averages = whole.cache
         self._X = self._readable(self.features)
         most = max(self.n_nodes, len(self.incoming.indices))  # nodes or edges, see `_distinct`
         self._place = np.full(self.n_nodes, -1, np.int32 if most < 2**31 else np.int64)
@@ -145,21 +150,81 @@ class LargeGraph:
         ratio = (count / np.maximum(kept, 1)).astype(weights.dtype)
         return kept, sources, weights * np.repeat(ratio, kept)
 
-    def tensors(self, neighborhood, h=None, kept=False):
+    def tensors(self, neighborhood, h=None, kept=False, averages=None):
         """The neighbourhood for a backbone, with the node features or the rows of `h`.
 
         Edges are normalised by the degrees in the large graph.  The logits are those of the seeds.
+        With `averages`, see `averaged`, the backbone follows one hop more, from these.
         """
         nodes = neighborhood.nodes
         degree, x = self.degree[nodes], self._rows(nodes, h)
-        *inner, first = [
+        hops = [
             EdgeTensors(hop.T, self.device, self.dtype, degree[: hop.shape[1]])
             for hop in reversed(neighborhood.hops())
         ]
+        if averages is not None:
+            rows = torch.from_numpy(nodes)
+            rows = torch.from_numpy(self.averaged(averages)).index_select(0, rows)
+            averages = {averages: rows.to(self.device)}
+            to_itself = EdgeTensors(sp.eye_array(len(nodes)), self.device, self.dtype)
+            hops = [*hops[: len(neighborhood.sizes) - 1], to_itself]
+        *inner, first = hops
         graph = None
         for edges in inner:
             graph = GraphTensors(edges, None, inner=graph)
-        return GraphTensors(first, x, kept, graph)
+        return GraphTensors(first, x, kept, graph, averages)
+
+    def sample(self, seeds, n_hops, n_neighbors, rng, averages=None):
+        """What the logits of distinct seeds depend on, with few neighbours of each node.
+
+        Parameters
+        ----------
+        seeds, n_hops, n_neighbors, rng
+            See `neighborhood`.
+        averages : {"symmetric", "mean"} or None
+            How the backbone averages the features first.  Dense ones are averaged over all
+            neighbours, see `averaged`, and what one hop less takes is spent on more neighbours:
+            ``n_neighbors ** n_hops`` nodes per seed at most, as without.
+
+        Returns
+        -------
+        tensors : GraphTensors
+        """
+        if not self._are_known(averages):
+            return self.tensors(self.neighborhood(seeds, n_hops, n_neighbors, rng))
+        if n_hops > 1:
+            n_neighbors = round(n_neighbors ** (n_hops / (n_hops - 1)))
+        neighborhood = self.neighborhood(seeds, n_hops - 1, n_neighbors, rng)
+        return self.tensors(neighborhood, averages=averages)
+
+    def _are_known(self, averages):
+        """Whether such averages are made in advance: of features that are dense on a device."""
+        if averages is None or not isinstance(self.features, Rows):
+            return averages is not None
+        return not stays_sparse(len(self.features.data), self.n_nodes * self.features.n_columns)
+
+    def averaged(self, name):
+        """The features of all nodes, and a column of ones, averaged over incoming edges.
+
+        Made once, and kept with the graph: as much as dense features take, in memory or, where
+        the features lie on disk, in a temporary file.
+
+        Parameters
+        ----------
+        name : {"symmetric", "mean"}
+            The form of the edges, see `EdgeTensors`.
+
+        Returns
+        -------
+        averages : ndarray of shape (n, d + 1)
+        """
+        key = name, self.dtype
+        if key not in self._averages:
+            values = self.features.data if isinstance(self.features, Rows) else self.features
+            make = _on_disk if isinstance(values, np.memmap) else np.empty
+            stage = partial(_average_features, name)
+            self._averages[key] = self._run(1, stage, np.arange(self.n_nodes), None, make)
+        return self._averages[key]
 
     def _rows(self, nodes, h=None):
         """Rows of the features or of `h`, in the form that takes the least copying."""
@@ -180,7 +245,6 @@ class LargeGraph:
             return None
         return torch.from_numpy(X) if X.flags.c_contiguous else None
 
-    @torch.no_grad()
     def run(self, stages, nodes, h=None):
         """The stages of a backbone one by one, each for all nodes that the next one needs.
 
@@ -203,15 +267,20 @@ class LargeGraph:
         for n_hops, _ in stages[:0:-1]:
             needed.append(self._with_neighbors(needed[-1]) if n_hops else needed[-1])
         for n_hops, stage in stages:
-            rows, out = needed.pop(), None
-            for chunk in self._chunks(rows):
-                tensors = self.tensors(self.neighborhood(chunk, n_hops), h)
-                values = stage(tensors.x, tensors).cpu().numpy()
-                if out is None:  # pages that no row is written to take no memory
-                    out = np.empty((self.n_nodes, values.shape[1]), values.dtype)
-                out[chunk] = values
-            h = out
+            h = self._run(n_hops, stage, needed.pop(), h)
         return h[nodes]
+
+    @torch.no_grad()
+    def _run(self, n_hops, stage, nodes, h, make=np.empty):
+        """One stage for some nodes; other rows of what it gives are left as they were made."""
+        out = None
+        for chunk in self._chunks(nodes):
+            tensors = self.tensors(self.neighborhood(chunk, n_hops), h)
+            values = stage(tensors.x, tensors).cpu().numpy()
+            if out is None:  # pages that no row is written to take no memory
+                out = make((self.n_nodes, values.shape[1]), values.dtype)
+            out[chunk] = values
+        return out
 
     def _with_neighbors(self, nodes):
         """The nodes and those with an edge to one of them."""
@@ -229,8 +298,14 @@ class LargeGraph:
         part = np.cumsum(count + 1) // _CHUNK_EDGES
         return np.split(nodes, np.flatnonzero(np.diff(part)) + 1)
 
-    def samples(self, n_hops, batch_size, n_neighbors):
-        """About a thousand nodes and their neighbours, drawn as mini-batches are.
+    def samples(self, n_hops, batch_size, n_neighbors, averages=None):
+        """About a thousand nodes and their neighbours, as features are averaged in mini-batches.
+
+        Parameters
+        ----------
+        n_hops, n_neighbors, averages
+            See `sample`.
+        batch_size : int
 
         Yields
         ------
@@ -242,7 +317,7 @@ class LargeGraph:
         drawn = np.unique(rng.randint(self.n_nodes, size=_N_SAMPLED))
         for start in range(0, len(drawn), batch_size):
             seeds = drawn[start : start + batch_size]
-            yield self.tensors(self.neighborhood(seeds, n_hops, n_neighbors, rng)), len(seeds)
+            yield self.sample(seeds, n_hops, n_neighbors, rng, averages), len(seeds)
 
     @property
     def neighbor_mean(self):
@@ -250,12 +325,41 @@ class LargeGraph:
         return _NeighborMean(self)
 
 
+def _average(name, h, graph):
+    """A stage that averages over neighbours and does nothing else."""
+    return getattr(graph.edges, name) @ h
+
+
+def _average_features(name, x, graph):
+    """The same for features, and for a column of ones."""
+    edges = getattr(graph.edges, name)
+    x = x.to_dense() if isinstance(x, SparseMatrix) else x
+    ones = torch.ones(x.shape[0], 1, dtype=graph.edges.dtype, device=graph.edges.device)
+    return torch.cat([edges @ x, edges @ ones], 1)
+
+
+def _on_disk(shape, dtype):
+    """An array in a temporary file, which is gone with it."""
+    size = math.prod(shape) * dtype.itemsize
+    with tempfile.TemporaryFile() as file:
+        try:
+            if hasattr(os, "posix_fallocate"):  # or a full disk would end the process
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            error.add_note(
+                f"Averages of the features take {size / 2**30:.3g} GiB of a temporary file in "
+                f"{tempfile.gettempdir()}. Set TMPDIR to a folder on a disk with more room."
+            )
+            raise
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
 class _NeighborMean:
     def __init__(self, graph):
         self.graph = graph
 
     def __matmul__(self, x):
-        stage = (1, lambda h, graph: graph.edges.neighbor_mean @ h)
+        stage = (1, partial(_average, "neighbor_mean"))
         mean = self.graph.run([stage], np.arange(self.graph.n_nodes), x.cpu().numpy())
         return torch.from_numpy(mean).to(x.device)
 

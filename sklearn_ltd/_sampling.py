@@ -77,9 +77,8 @@ class SampledStep(PlainStep):
         self.optimizer.step()
 
     def _sample(self, seeds, rng):
-        return self.graph.tensors(
-            self.graph.neighborhood(seeds, self.n_hops, self.n_neighbors, rng)
-        )
+        averages = self.module.feature_averages
+        return self.graph.sample(seeds, self.n_hops, self.n_neighbors, rng, averages)
 
     def _stop_logits(self, n_classes):
         rng = np.random.RandomState([self.seed, 0, rank()])

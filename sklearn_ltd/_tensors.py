@@ -120,13 +120,17 @@ class GraphTensors:
     inner : GraphTensors or None
         What the next hop follows, without features: edges from where those of this one end.  None:
         the same edges.
+    averages : dict of str to torch.Tensor of shape (n, d + 1), default=None
+        By the name of edges, products of these edges and the features, and of the edges and ones,
+        which are known already: `edges` then lead from each node to itself.
     """
 
-    def __init__(self, edges, X, kept=False, inner=None):
+    def __init__(self, edges, X, kept=False, inner=None, averages=None):
         self.edges = edges
         self.kept = kept
         self._inner = inner
-        self._propagated = {}
+        self._averages = averages or {}
+        self._propagated = {name: rows[:, :-1] for name, rows in self._averages.items()}
         self.x = None if X is None else _feature_tensor(X, edges.device, edges.dtype)
 
     @property
@@ -140,7 +144,7 @@ class GraphTensors:
     def for_one_pass(self):
         """The same graph, without what is kept of it: so that a prediction is always the same."""
         graph = copy(self)
-        graph.kept = False
+        graph.kept, graph._propagated = False, {}
         return graph
 
     def at_targets(self, h):
@@ -157,13 +161,17 @@ class GraphTensors:
     def neighbor_mean(self):
         return self.edges.neighbor_mean
 
+    def start(self, name):
+        """The features, or their averages over the edges of that `name` where those are known."""
+        return self._propagated[name] if name in self._averages else self.x
+
     def propagate(self, name, h, linear, added=None):
         """``A linear(h) + added``, where A is the form of the edges of that `name`.
 
         The product with A follows the weights, which narrow, and keep sparse features sparse.
-        For dense features it comes first, ``linear(A X)``, where the graph is kept, once for all,
-        for which as much memory is kept as X takes; and where few edges start at many more nodes
-        than they end at.
+        For dense features it comes first, ``linear(A X)``, where it is known; where the graph is
+        kept, once for all, for which as much memory is kept as X takes; and where few edges start
+        at many more nodes than they end at.
 
         Parameters
         ----------
@@ -177,16 +185,16 @@ class GraphTensors:
         -------
         h : torch.Tensor of shape (n_targets, k)
         """
-        edges = getattr(self.edges, name)
-        dense_x = h is self.x and not isinstance(h, SparseMatrix)
-        if dense_x and self.kept:
-            if name not in self._propagated:
-                self._propagated[name] = edges @ h
+        if h is self.x and name in self._propagated:
             h = self._propagated[name]
-        elif dense_x and self._spares_products(edges, linear):
-            h = edges @ h
         else:
-            return edges.product(linear(h), added)
+            edges = getattr(self.edges, name)
+            dense_x = h is self.x and not isinstance(h, SparseMatrix)
+            if not dense_x or not (self.kept or self._spares_products(edges, linear)):
+                return edges.product(linear(h), added)
+            h = edges @ h
+            if self.kept:
+                self._propagated[name] = h
         return linear(h) if added is None else linear(h, added)
 
     def _spares_products(self, edges, linear):
@@ -220,9 +228,14 @@ class GraphTensors:
             generator, shape = torch.Generator().manual_seed(0), (n_features, _N_DIRECTIONS)
             directions = torch.randn(shape, generator=generator, dtype=dtype)
         with torch.no_grad():
-            along = self.x @ (directions / unit).to(self.edges.device)
-            along -= along.mean(0)
-            norms = [float(h[:n_nodes].norm()) for h in (along, average(along, self))]
+            directions = (directions / unit).to(self.edges.device)
+            along = self.x @ directions
+            mean = along.mean(0)
+            along -= mean
+            averaged = along
+            for rows in self._averages.values():
+                averaged = rows[:, :-1] @ directions - rows[:, -1:] * mean
+            norms = [float(h[:n_nodes].norm()) for h in (along, average(averaged, self))]
         return np.square(norms)
 
     @cached_property
@@ -237,9 +250,13 @@ def store_weights_for(X, feature_weights):
             store_by_columns(weight)
 
 
+def stays_sparse(n_entries, size):
+    """Whether so many of `size` numbers take less memory as a `SparseMatrix` than as a tensor."""
+    return 4 * n_entries < size
+
+
 def _stays_sparse(X):
-    """Whether these node features take less memory as a `SparseMatrix` than as a tensor."""
-    return sp.issparse(X) and 4 * X.nnz < X.shape[0] * X.shape[1]
+    return sp.issparse(X) and stays_sparse(X.nnz, X.shape[0] * X.shape[1])
 
 
 def _feature_tensor(X, device, dtype):

@@ -1,6 +1,8 @@
 """Large graphs: sampled neighbours, prediction in chunks, training in mini-batches."""
 
+import errno
 import gc
+import os
 import weakref
 
 import numpy as np
@@ -56,6 +58,87 @@ def test_draws_are_distinct_and_every_number_is_as_likely():
         assert_allclose(share, 4 / n, atol=0.04)
 
 
+@pytest.mark.parametrize("dense", ["float32", "float64", "in sparse form"])
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+@pytest.mark.parametrize("backbone", ["gcn", "sage", "sgc"])
+def test_a_sample_of_all_neighbors_gives_logits_and_gradients_of_the_full_graph(
+    directed, backbone, n_layers, dense
+):
+    """Where the features are averaged in advance, over one hop less."""
+    X = {"float32": directed.X.astype(np.float32), "in sparse form": sp.csr_array(directed.X)}
+    graph = directed.with_features(X.get(dense, directed.X))
+    module, seeds = random_module(backbone, n_layers).double(), np.array([0, 5, 9, 30])
+    large, rng = LargeGraph(graph, dtype=torch.float64), np.random.RandomState(0)
+    sample = large.sample(seeds, n_layers, N, rng, module.feature_averages)
+    assert sample.n_nodes == len(large.neighborhood(seeds, n_layers - 1).nodes)
+    whole = GraphTensors(EdgeTensors(graph.adjacency, dtype=torch.float64), graph.X)
+    results = []
+    for tensors, rows in ((whole, seeds), (sample, slice(None))):
+        logits = module(tensors)[rows]
+        loss = logits.square().sum()
+        results.append((logits, *torch.autograd.grad(loss, list(module.parameters()))))
+    for found, expected in zip(results[1], results[0], strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("backbone", ["gat", "mlp"])
+def test_other_networks_read_the_features_of_the_sample(directed, backbone):
+    module = random_module(backbone)
+    large, rng = LargeGraph(directed), np.random.RandomState(0)
+    n_hops = sum(n_hops for n_hops, _ in module.stages())
+    sample = large.sample(np.array([5, 9]), n_hops, N, rng, module.feature_averages)
+    assert_allclose(
+        module(sample).detach(), full_logits(module, directed)[[5, 9]], rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("n_hops", [1, 2, 3])
+def test_a_seed_takes_as_many_nodes_with_averages_as_without(n_hops, sparse):
+    graph = make_attributed_sbm(n_nodes=3000, average_degree=200, random_state=0).graph
+    if sparse:
+        graph = with_few_features(graph)
+    rng = np.random.RandomState(0)
+    for averages in (None, "symmetric", "mean"):
+        sample = LargeGraph(graph).sample(np.array([7]), n_hops, 4, rng, averages)
+        at_most = sum(4**i for i in range(n_hops + 1))
+        known = averages is not None and not sparse
+        if known:
+            at_most = {1: 1, 2: 1 + 16, 3: 1 + 8 + 64}[n_hops]
+        assert 0.8 * at_most <= sample.n_nodes <= at_most
+
+
+def test_averages_are_made_once_and_kept_with_the_graph(directed, monkeypatch):
+    averages = LargeGraph(directed).averaged("mean")
+    expected = EdgeTensors(directed.adjacency).mean.matrix.to_dense()
+    assert_allclose(averages[:, :-1], expected @ torch.tensor(directed.X).float(), atol=1e-6)
+    assert_allclose(averages[:, -1], expected.sum(1), atol=1e-6)
+    monkeypatch.setattr(LargeGraph, "neighborhood", None)
+    assert LargeGraph(directed[:5]).averaged("mean") is averages
+
+
+def test_averages_of_features_on_disk_are_there_too(directed, tmp_path):
+    directed.save(tmp_path)
+    averages = LargeGraph(Graph.open(tmp_path)).averaged("symmetric")
+    assert isinstance(averages, np.memmap)
+    assert len(list(tmp_path.iterdir())) == 2  # but not among the user's files
+    assert_array_equal(averages, LargeGraph(directed).averaged("symmetric"))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="of POSIX systems")
+def test_a_full_disk_is_told_of(directed, tmp_path, monkeypatch):
+    directed.save(tmp_path)
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    clf = GNNNodeClassifier(batch_size=10, random_state=0)
+    with pytest.raises(OSError, match="No space left") as raised:
+        clf.fit(Graph.open(tmp_path), np.arange(N) % 2)
+    assert "TMPDIR" in raised.value.__notes__[0]
+
+
 def test_more_neighbors_than_there_are_cost_nothing(directed):
     large, seeds = LargeGraph(directed), np.array([5, 9, 30])
     some = large.neighborhood(seeds, 2, 10**9, np.random.RandomState(0))
@@ -96,6 +179,8 @@ def test_a_sample_tells_how_the_features_shrink(backbone, monkeypatch):
         assert found == pytest.approx(expected, rel=0.1)
     few = shrinkage(large.samples(n_hops, 100, 5), average, 1.0)  # averages of five shrink less
     assert few > 1.3 * expected
+    known = large.samples(n_hops, 100, 5, module.feature_averages)  # those over all are known
+    assert shrinkage(known, average, 1.0) == pytest.approx(expected, rel=0.1)
 
 
 def test_a_sample_is_no_larger_than_mini_batches():
@@ -303,6 +388,9 @@ def test_features_are_checked_where_they_are_read(blocks, backbone, n_layers, va
     field = large.tensors(large.neighborhood(np.arange(20), n_hops, 5, np.random.RandomState(0)))
     with pytest.raises(ValueError, match=rf"finite.*got {value} in row 7, column 3"):
         module(field)
+    if module.feature_averages:
+        with pytest.raises(ValueError, match=rf"finite.*got {value} in row 7, column 3"):
+            large.averaged(module.feature_averages)
 
 
 SETTINGS = {"max_iter": 25, "hidden_dim": 16, "batch_size": 64, "n_neighbors": 5, "random_state": 0}
@@ -351,6 +439,7 @@ def test_the_whole_graph_is_never_made_in_mini_batch_training(blocks, tmp_path, 
         return entries(rows, positions)
 
     monkeypatch.setattr(_neighborhood.Rows, "entries", counting)
+    monkeypatch.setattr(_neighborhood, "_CHUNK_EDGES", 100)
     step = _sampling.SampledStep.__call__
     seen = []
 
@@ -363,9 +452,10 @@ def test_the_whole_graph_is_never_made_in_mini_batch_training(blocks, tmp_path, 
     monkeypatch.setattr(_sampling.SampledStep, "__call__", watched)
     settings = SETTINGS | {"batch_size": 16, "n_neighbors": 3, "max_iter": 2}
     clf = GNNNodeClassifier(**settings).fit(graph[:40], blocks.y[:40])
-    assert max(seen) <= 16 * 3 * 3 < graph.adjacency.nnz
-    same = GNNNodeClassifier(**settings).fit(blocks.graph[:40], blocks.y[:40])
-    assert_array_equal(clf.decision_function(graph), same.decision_function(blocks.graph))
+    assert 0 < max(seen) <= 16 * 3 * 3 < graph.adjacency.nnz
+    in_memory = Graph(blocks.graph.adjacency, blocks.graph.X)  # of which no averages are there
+    same = GNNNodeClassifier(**settings).fit(in_memory[:40], blocks.y[:40])
+    assert_array_equal(clf.decision_function(graph), same.decision_function(in_memory))
 
 
 def test_learned_temperatures_need_the_whole_graph(blocks):
