@@ -57,12 +57,12 @@ class _Backbone(nn.Module):
     `first_layer`, the name of a submodule: ``forward(graph, first=output)``.  None where dropout
     acts before it, or where there is nothing else.
 
-    `feature_averages` names the edges over which the features are averaged, before a nonlinear
-    function and attention, so that this may be done in advance; None where they are not.
+    `averages_over` names the edges over which the first hop averages the features, or a linear
+    function of them, so that this may be done in advance; None where it does something else.
     """
 
     first_layer: str | None = None
-    feature_averages: str | None = None
+    averages_over: str | None = None
 
     def shared(self, graph, parameters):
         """Keyword arguments of `forward` that hold for all passes at these parameters.
@@ -177,7 +177,7 @@ class GCN(_Stack):
     ``H' = relu(D^-1/2 (A + I) D^-1/2 H W + b)``.
     """
 
-    feature_averages = "symmetric"
+    averages_over = "symmetric"
 
     def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
         super().__init__(_GCNLayer, n_features, n_classes, hidden_dim, n_layers, dropout)
@@ -204,7 +204,7 @@ class GraphSAGE(_Stack):
     ``h'_i = relu(W_1 mean_{j -> i} h_j + W_2 h_i + b)``.
     """
 
-    feature_averages = "mean"
+    averages_over = "mean"
 
     def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
         super().__init__(_SAGELayer, n_features, n_classes, hidden_dim, n_layers, dropout)
@@ -265,7 +265,7 @@ class SGC(_Staged):
     classes, that is, the logits.
     """
 
-    feature_averages = "symmetric"
+    averages_over = "symmetric"
 
     def __init__(self, n_features, n_classes, hidden_dim=64, n_layers=2, dropout=0.5):
         super().__init__()
@@ -280,7 +280,8 @@ class SGC(_Staged):
         return [(0, self._project), *hops, (1, self._propagate_last)]
 
     def _project(self, h, graph):
-        x = graph.start("symmetric") if h is graph.x else h
+        averages = graph.averages("symmetric") if h is graph.x else None
+        x = h if averages is None else averages  # of which the first hop makes nothing else
         return self.linear(_dropout(x, self.dropout, self.training))
 
     def _propagate(self, z, graph):

@@ -292,8 +292,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """The graph, or what mini-batches see of it, for `shrinkage`."""
         if self.batch_size is None:
             return [(tensors, None)]
-        averages = module.feature_averages
-        return tensors.samples(n_hops, self.batch_size, self.n_neighbors, averages)
+        return tensors.samples(n_hops, self.batch_size, self.n_neighbors, module.averages_over)
 
     def _make_module(self, device):
         """A backbone with random parameters, in training mode."""

@@ -74,7 +74,9 @@ class GNNNodeClassifier(BaseNodeClassifier):
         Not for "appnp" or networks of your own.  None: every epoch is one step on the whole
         graph.  In a torch process group its processes share each mini-batch.
     n_neighbors : int, default=10
-        Incoming edges sampled per node and layer, with `batch_size`.
+        Incoming edges sampled per node and layer, with `batch_size`.  "gcn", "sage" and "sgc"
+        first average dense features over all neighbours and sample more in the other layers:
+        about ``n_neighbors ** n_layers`` nodes per label, as otherwise.
     checkpoint_dir : str or path, default=None
         A folder for this fit alone, where it is saved at most twice a minute.  The same fit, called
         again after an interruption, resumes and ends with the same numbers (on a CPU); once

@@ -140,7 +140,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
         drawn from the whole graph, at which the teacher is imitated.  Needs ``scalable=True`` or
         a fixed `temperature`.
     n_neighbors : int, default=10
-        Incoming edges sampled per node and layer, with `batch_size`.
+        Incoming edges sampled per node and layer, with `batch_size`; see `GNNNodeClassifier`.
     checkpoint_dir : str or path, default=None
         A folder for this fit alone, where it is saved at most twice a minute.  The same fit, called
         again after an interruption, resumes and ends with the same numbers (on a CPU); once

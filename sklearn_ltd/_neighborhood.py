@@ -7,6 +7,7 @@ package index, and reads no memory-mapped graph.
 import math
 import os
 import tempfile
+import threading
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,10 +18,12 @@ import torch
 from ._checks import first_not_finite
 from ._sparse import SelectedRows, SparseMatrix
 from ._tensors import EdgeTensors, GraphTensors, stays_sparse
-from ._whole import Rows, as_float32, consecutive
+from ._whole import Rows, as_float32, consecutive, is_mapped
 
 _CHUNK_EDGES = 1_000_000
 _N_SAMPLED = 1000
+_MANY = 200  # distinct numbers, from which on they are drawn row by row
+_AVERAGING = threading.Lock()
 
 
 @dataclass
@@ -77,7 +80,7 @@ class LargeGraph:
         self.features = whole.feature_rows
         self.device = torch.device(device)
         self.dtype = dtype
-        self._averages = whole.cache
+        self._cache = whole.cache
         self._X = self._readable(self.features)
         most = max(self.n_nodes, len(self.incoming.indices))  # nodes or edges, see `_distinct`
         self._place = np.full(self.n_nodes, -1, np.int32 if most < 2**31 else np.int64)
@@ -150,11 +153,12 @@ class LargeGraph:
         ratio = (count / np.maximum(kept, 1)).astype(weights.dtype)
         return kept, sources, weights * np.repeat(ratio, kept)
 
-    def tensors(self, neighborhood, h=None, kept=False, averages=None):
+    def tensors(self, neighborhood, h=None, kept=False, averages_over=None):
         """The neighbourhood for a backbone, with the node features or the rows of `h`.
 
         Edges are normalised by the degrees in the large graph.  The logits are those of the seeds.
-        With `averages`, see `averaged`, the backbone follows one hop more, from these.
+        With `averages_over`, the backbone's, the outermost nodes have features that are `averaged`,
+        and the neighbourhood is one hop smaller.
         """
         nodes = neighborhood.nodes
         degree, x = self.degree[nodes], self._rows(nodes, h)
@@ -162,10 +166,10 @@ class LargeGraph:
             EdgeTensors(hop.T, self.device, self.dtype, degree[: hop.shape[1]])
             for hop in reversed(neighborhood.hops())
         ]
-        if averages is not None:
-            rows = torch.from_numpy(nodes)
-            rows = torch.from_numpy(self.averaged(averages)).index_select(0, rows)
-            averages = {averages: rows.to(self.device)}
+        averages = None
+        if averages_over is not None:
+            rows = torch.from_numpy(self.averaged(averages_over))
+            averages = averages_over, rows.index_select(0, torch.from_numpy(nodes)).to(self.device)
             to_itself = EdgeTensors(sp.eye_array(len(nodes)), self.device, self.dtype)
             hops = [*hops[: len(neighborhood.sizes) - 1], to_itself]
         *inner, first = hops
@@ -174,34 +178,34 @@ class LargeGraph:
             graph = GraphTensors(edges, None, inner=graph)
         return GraphTensors(first, x, kept, graph, averages)
 
-    def sample(self, seeds, n_hops, n_neighbors, rng, averages=None):
+    def sample(self, seeds, n_hops, n_neighbors, rng, averages_over=None):
         """What the logits of distinct seeds depend on, with few neighbours of each node.
 
         Parameters
         ----------
         seeds, n_hops, n_neighbors, rng
             See `neighborhood`.
-        averages : {"symmetric", "mean"} or None
-            How the backbone averages the features first.  Dense ones are averaged over all
-            neighbours, see `averaged`, and what one hop less takes is spent on more neighbours:
+        averages_over : {"symmetric", "mean"} or None
+            The backbone's.  Dense features are averaged over all neighbours, see `averaged`, and
+            the outermost hop of the sample is spent on more neighbours in the others:
             ``n_neighbors ** n_hops`` nodes per seed at most, as without.
 
         Returns
         -------
         tensors : GraphTensors
         """
-        if not self._are_known(averages):
+        if not self._in_advance(averages_over):
             return self.tensors(self.neighborhood(seeds, n_hops, n_neighbors, rng))
         if n_hops > 1:
-            n_neighbors = round(n_neighbors ** (n_hops / (n_hops - 1)))
+            n_neighbors = min(int(n_neighbors ** (n_hops / (n_hops - 1))), self.n_nodes)
         neighborhood = self.neighborhood(seeds, n_hops - 1, n_neighbors, rng)
-        return self.tensors(neighborhood, averages=averages)
+        return self.tensors(neighborhood, averages_over=averages_over)
 
-    def _are_known(self, averages):
-        """Whether such averages are made in advance: of features that are dense on a device."""
-        if averages is None or not isinstance(self.features, Rows):
-            return averages is not None
-        return not stays_sparse(len(self.features.data), self.n_nodes * self.features.n_columns)
+    def _in_advance(self, averages_over):
+        """Whether the features are averaged in advance: those that are not sparse on a device."""
+        X = self.features
+        sparse = isinstance(X, Rows) and stays_sparse(len(X.data), self.n_nodes * X.n_columns)
+        return averages_over is not None and not sparse
 
     def averaged(self, name):
         """The features of all nodes, and a column of ones, averaged over incoming edges.
@@ -218,13 +222,14 @@ class LargeGraph:
         -------
         averages : ndarray of shape (n, d + 1)
         """
-        key = name, self.dtype
-        if key not in self._averages:
-            values = self.features.data if isinstance(self.features, Rows) else self.features
-            make = _on_disk if isinstance(values, np.memmap) else np.empty
-            stage = partial(_average_features, name)
-            self._averages[key] = self._run(1, stage, np.arange(self.n_nodes), None, make)
-        return self._averages[key]
+        key = name, self.dtype, str(self.device)
+        with _AVERAGING:  # other threads may want the same
+            if key not in self._cache:
+                values = self.features.data if isinstance(self.features, Rows) else self.features
+                make = _on_disk if is_mapped(values) else np.empty
+                stage = partial(_average_features, name)
+                self._cache[key] = self._run(1, stage, np.arange(self.n_nodes), None, make)
+            return self._cache[key]
 
     def _rows(self, nodes, h=None):
         """Rows of the features or of `h`, in the form that takes the least copying."""
@@ -298,14 +303,16 @@ class LargeGraph:
         part = np.cumsum(count + 1) // _CHUNK_EDGES
         return np.split(nodes, np.flatnonzero(np.diff(part)) + 1)
 
-    def samples(self, n_hops, batch_size, n_neighbors, averages=None):
+    def samples(self, n_hops, batch_size, n_neighbors, averages_over=None):
         """About a thousand nodes and their neighbours, as features are averaged in mini-batches.
 
         Parameters
         ----------
-        n_hops, n_neighbors, averages
+        n_hops, n_neighbors, averages_over
             See `sample`.
         batch_size : int
+            Nodes drawn at once; more where averages are known and a node takes few others, as the
+            mean of a few is no estimate of all.
 
         Yields
         ------
@@ -315,9 +322,11 @@ class LargeGraph:
         """
         rng = np.random.RandomState(0)
         drawn = np.unique(rng.randint(self.n_nodes, size=_N_SAMPLED))
+        if self._in_advance(averages_over):
+            batch_size = max(batch_size, len(drawn) if n_hops == 1 else 100)
         for start in range(0, len(drawn), batch_size):
             seeds = drawn[start : start + batch_size]
-            yield self.sample(seeds, n_hops, n_neighbors, rng, averages), len(seeds)
+            yield self.sample(seeds, n_hops, n_neighbors, rng, averages_over), len(seeds)
 
     @property
     def neighbor_mean(self):
@@ -381,7 +390,8 @@ def _trust(x, nodes):
 def draw_distinct(count, k, rng):
     """For every row `k` distinct numbers below its count, which is `k` at least.
 
-    Floyd's algorithm, whose cost does not depend on the counts.
+    Floyd's algorithm, for all rows at once or, as that compares all pairs, row by row: its cost
+    does not depend on the counts.
 
     Parameters
     ----------
@@ -393,6 +403,9 @@ def draw_distinct(count, k, rng):
     -------
     numbers : ndarray of shape (n_rows, k)
     """
+    if k > _MANY:
+        generator = np.random.default_rng(rng.randint(2**31))
+        return np.stack([generator.choice(n, k, replace=False, shuffle=False) for n in count])
     numbers = np.empty((k, len(count)), dtype=np.int64)
     for i in range(k):
         top = count - k + i

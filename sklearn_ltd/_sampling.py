@@ -77,8 +77,8 @@ class SampledStep(PlainStep):
         self.optimizer.step()
 
     def _sample(self, seeds, rng):
-        averages = self.module.feature_averages
-        return self.graph.sample(seeds, self.n_hops, self.n_neighbors, rng, averages)
+        averages_over = self.module.averages_over
+        return self.graph.sample(seeds, self.n_hops, self.n_neighbors, rng, averages_over)
 
     def _stop_logits(self, n_classes):
         rng = np.random.RandomState([self.seed, 0, rank()])

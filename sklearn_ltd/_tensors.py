@@ -120,17 +120,17 @@ class GraphTensors:
     inner : GraphTensors or None
         What the next hop follows, without features: edges from where those of this one end.  None:
         the same edges.
-    averages : dict of str to torch.Tensor of shape (n, d + 1), default=None
-        By the name of edges, products of these edges and the features, and of the edges and ones,
-        which are known already: `edges` then lead from each node to itself.
+    averages : tuple of (str, torch.Tensor of shape (n, d + 1)) or None
+        The name of the edges that a first hop has followed already, and what they gave for the
+        features and for a column of ones; `edges` then lead from each node to itself.
     """
 
     def __init__(self, edges, X, kept=False, inner=None, averages=None):
         self.edges = edges
         self.kept = kept
         self._inner = inner
-        self._averages = averages or {}
-        self._propagated = {name: rows[:, :-1] for name, rows in self._averages.items()}
+        self._averages = averages
+        self._propagated = {}
         self.x = None if X is None else _feature_tensor(X, edges.device, edges.dtype)
 
     @property
@@ -144,7 +144,7 @@ class GraphTensors:
     def for_one_pass(self):
         """The same graph, without what is kept of it: so that a prediction is always the same."""
         graph = copy(self)
-        graph.kept, graph._propagated = False, {}
+        graph.kept = False
         return graph
 
     def at_targets(self, h):
@@ -161,9 +161,12 @@ class GraphTensors:
     def neighbor_mean(self):
         return self.edges.neighbor_mean
 
-    def start(self, name):
-        """The features, or their averages over the edges of that `name` where those are known."""
-        return self._propagated[name] if name in self._averages else self.x
+    def averages(self, name):
+        """What the edges of that `name` gave for the features; None: they are to be followed."""
+        if self._averages is None:
+            return None
+        known, rows = self._averages
+        return rows[:, :-1] if known == name else None
 
     def propagate(self, name, h, linear, added=None):
         """``A linear(h) + added``, where A is the form of the edges of that `name`.
@@ -185,17 +188,19 @@ class GraphTensors:
         -------
         h : torch.Tensor of shape (n_targets, k)
         """
-        if h is self.x and name in self._propagated:
-            h = self._propagated[name]
-        else:
+        averages = self.averages(name) if h is self.x else None
+        if averages is None:
             edges = getattr(self.edges, name)
             dense_x = h is self.x and not isinstance(h, SparseMatrix)
-            if not dense_x or not (self.kept or self._spares_products(edges, linear)):
+            if dense_x and self.kept:
+                if name not in self._propagated:
+                    self._propagated[name] = edges @ h
+                averages = self._propagated[name]
+            elif dense_x and self._spares_products(edges, linear):
+                averages = edges @ h
+            else:
                 return edges.product(linear(h), added)
-            h = edges @ h
-            if self.kept:
-                self._propagated[name] = h
-        return linear(h) if added is None else linear(h, added)
+        return linear(averages) if added is None else linear(averages, added)
 
     def _spares_products(self, edges, linear):
         """Whether averages at the targets are multiplied in less time than all sources are."""
@@ -233,7 +238,8 @@ class GraphTensors:
             mean = along.mean(0)
             along -= mean
             averaged = along
-            for rows in self._averages.values():
+            if self._averages is not None:
+                _, rows = self._averages
                 averaged = rows[:, :-1] @ directions - rows[:, -1:] * mean
             norms = [float(h[:n_nodes].norm()) for h in (along, average(averaged, self))]
         return np.square(norms)

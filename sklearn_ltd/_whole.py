@@ -2,6 +2,7 @@
 
 import hashlib
 from functools import cached_property
+from mmap import mmap
 
 import numpy as np
 import scipy.sparse as sp
@@ -196,6 +197,13 @@ def as_float32(values):
     """What networks are trained on; infinite, without a warning, where it is too large for that."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32, copy=False)
+
+
+def is_mapped(array):
+    """Whether an array lies in a file; scikit-learn's checks make it look like any other."""
+    while array is not None and not isinstance(array, (np.memmap, mmap)):
+        array = getattr(array, "base", None)
+    return array is not None
 
 
 def arrays_of(matrix):

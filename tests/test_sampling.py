@@ -3,7 +3,9 @@
 import errno
 import gc
 import os
+import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -47,7 +49,9 @@ def full_logits(module, graph):
     return module(GraphTensors(EdgeTensors(graph.adjacency), graph.X))
 
 
-def test_draws_are_distinct_and_every_number_is_as_likely():
+@pytest.mark.parametrize("row_by_row", [False, True])
+def test_draws_are_distinct_and_every_number_is_as_likely(row_by_row, monkeypatch):
+    monkeypatch.setattr(_neighborhood, "_MANY", 0 if row_by_row else 200)
     rng = np.random.RandomState(0)
     count = np.repeat([4, 7], 3000)
     numbers = draw_distinct(count, 4, rng)
@@ -69,7 +73,7 @@ def test_a_sample_of_all_neighbors_gives_logits_and_gradients_of_the_full_graph(
     graph = directed.with_features(X.get(dense, directed.X))
     module, seeds = random_module(backbone, n_layers).double(), np.array([0, 5, 9, 30])
     large, rng = LargeGraph(graph, dtype=torch.float64), np.random.RandomState(0)
-    sample = large.sample(seeds, n_layers, N, rng, module.feature_averages)
+    sample = large.sample(seeds, n_layers, N, rng, module.averages_over)
     assert sample.n_nodes == len(large.neighborhood(seeds, n_layers - 1).nodes)
     whole = GraphTensors(EdgeTensors(graph.adjacency, dtype=torch.float64), graph.X)
     results = []
@@ -86,7 +90,7 @@ def test_other_networks_read_the_features_of_the_sample(directed, backbone):
     module = random_module(backbone)
     large, rng = LargeGraph(directed), np.random.RandomState(0)
     n_hops = sum(n_hops for n_hops, _ in module.stages())
-    sample = large.sample(np.array([5, 9]), n_hops, N, rng, module.feature_averages)
+    sample = large.sample(np.array([5, 9]), n_hops, N, rng, module.averages_over)
     assert_allclose(
         module(sample).detach(), full_logits(module, directed)[[5, 9]], rtol=0, atol=1e-5
     )
@@ -99,11 +103,10 @@ def test_a_seed_takes_as_many_nodes_with_averages_as_without(n_hops, sparse):
     if sparse:
         graph = with_few_features(graph)
     rng = np.random.RandomState(0)
-    for averages in (None, "symmetric", "mean"):
-        sample = LargeGraph(graph).sample(np.array([7]), n_hops, 4, rng, averages)
+    for averages_over in (None, "symmetric", "mean"):
+        sample = LargeGraph(graph).sample(np.array([7]), n_hops, 4, rng, averages_over)
         at_most = sum(4**i for i in range(n_hops + 1))
-        known = averages is not None and not sparse
-        if known:
+        if averages_over is not None and not sparse:
             at_most = {1: 1, 2: 1 + 16, 3: 1 + 8 + 64}[n_hops]
         assert 0.8 * at_most <= sample.n_nodes <= at_most
 
@@ -118,11 +121,27 @@ def test_averages_are_made_once_and_kept_with_the_graph(directed, monkeypatch):
 
 
 def test_averages_of_features_on_disk_are_there_too(directed, tmp_path):
-    directed.save(tmp_path)
-    averages = LargeGraph(Graph.open(tmp_path)).averaged("symmetric")
-    assert isinstance(averages, np.memmap)
-    assert len(list(tmp_path.iterdir())) == 2  # but not among the user's files
-    assert_array_equal(averages, LargeGraph(directed).averaged("symmetric"))
+    directed.save(tmp_path / "graph")
+    np.save(tmp_path / "X.npy", directed.X.astype(np.float32))
+    opened = Graph.open(tmp_path / "graph")
+    mapped = directed.with_features(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    for graph in (opened, opened.with_features(opened.X), mapped):
+        averages = LargeGraph(graph).averaged("symmetric")
+        assert isinstance(averages, np.memmap)
+        assert_array_equal(averages, LargeGraph(directed).averaged("symmetric"))
+    assert len(list(tmp_path.iterdir())) == len(list((tmp_path / "graph").iterdir())) == 2
+
+
+def test_threads_make_averages_once(directed):
+    large = [LargeGraph(directed) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        averages = list(pool.map(lambda graph: graph.averaged("mean"), large))
+    assert all(a is averages[0] for a in averages)
+
+
+def test_all_neighbors_may_be_asked_for_by_any_large_number(directed):
+    clf = GNNNodeClassifier(batch_size=10, n_neighbors=sys.maxsize, max_iter=2, random_state=0)
+    assert clf.fit(directed, np.arange(N) % 2).n_iter_ == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="of POSIX systems")
@@ -179,8 +198,9 @@ def test_a_sample_tells_how_the_features_shrink(backbone, monkeypatch):
         assert found == pytest.approx(expected, rel=0.1)
     few = shrinkage(large.samples(n_hops, 100, 5), average, 1.0)  # averages of five shrink less
     assert few > 1.3 * expected
-    known = large.samples(n_hops, 100, 5, module.feature_averages)  # those over all are known
-    assert shrinkage(known, average, 1.0) == pytest.approx(expected, rel=0.1)
+    for batch_size in (1, 8, 100):
+        known = large.samples(n_hops, batch_size, 5, module.averages_over)  # those over all
+        assert shrinkage(known, average, 1.0) == pytest.approx(expected, rel=0.1)
 
 
 def test_a_sample_is_no_larger_than_mini_batches():
@@ -388,9 +408,9 @@ def test_features_are_checked_where_they_are_read(blocks, backbone, n_layers, va
     field = large.tensors(large.neighborhood(np.arange(20), n_hops, 5, np.random.RandomState(0)))
     with pytest.raises(ValueError, match=rf"finite.*got {value} in row 7, column 3"):
         module(field)
-    if module.feature_averages:
+    if module.averages_over:
         with pytest.raises(ValueError, match=rf"finite.*got {value} in row 7, column 3"):
-            large.averaged(module.feature_averages)
+            large.averaged(module.averages_over)
 
 
 SETTINGS = {"max_iter": 25, "hidden_dim": 16, "batch_size": 64, "n_neighbors": 5, "random_state": 0}
