@@ -154,9 +154,14 @@ def calibrate(logits, nodes, y, weights, prior, opinion=None):
     if not len(nodes):
         return logits
     log_prior = np.log(prior).astype(logits.dtype)
-    logits = logits - log_prior
-    opinions = [] if opinion is None else [opinion]
-    known = [rows[nodes].astype(np.float64) for rows in (logits, *opinions)]
+    parts = [logits - log_prior] + ([] if opinion is None else [opinion])
+    known = [rows[nodes].astype(np.float64) for rows in parts]
+    factors = _likely_factors(known, y, weights, log_prior).astype(logits.dtype)
+    return log_prior + sum(b * rows for b, rows in zip(factors, parts))
+
+
+def _likely_factors(known, y, weights, log_prior):
+    """``1 / T`` and ``b`` of `calibrate`, from what is pooled at the known nodes."""
 
     def loss(parameters):
         log_temperature, *shares = parameters
@@ -165,10 +170,66 @@ def calibrate(logits, nodes, y, weights, prior, opinion=None):
         pooled = pooled + log_prior
         return penalty - weights[y] @ log_softmax(pooled, axis=1)[np.arange(len(y)), y]
 
-    bounds = [(-_WIDEST, _WIDEST)] + [(0, None)] * len(opinions)
+    bounds = [(-_WIDEST, _WIDEST)] + [(0, None)] * (len(known) - 1)
     log_temperature, *shares = minimize(loss, np.zeros(len(bounds)), bounds=bounds).x
-    factors = np.array([np.exp(-log_temperature), *shares], logits.dtype)
-    return log_prior + sum(b * rows for b, rows in zip(factors, (logits, *opinions)))
+    return np.array([np.exp(-log_temperature), *shares])
+
+
+def calibrate_student(logits, bias, y, weights, prior):
+    """``1 / T`` and ``b`` with which ``(z - log f) / T + log f + b o`` makes classes likely.
+
+    A student that was held back is less sure than it might be, and where it is undecided it takes
+    the most frequent class too often.  It is calibrated as a teacher is, see `calibrate`; o, the
+    `class_bias`, counts as far as the known classes speak for it.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_known, n_classes)
+        z, of the student, at nodes whose labels it was not trained on.
+    bias : ndarray of shape (n_classes,)
+        o.
+    y, weights, prior
+        See `calibrate`.
+
+    Returns
+    -------
+    factors : ndarray of shape (2,)
+    """
+    log_prior = np.log(prior)
+    with threadpool_limits(1, user_api="blas"):  # the same bits whatever the number of cores
+        known = [logits - log_prior, np.broadcast_to(bias, logits.shape)]
+        return _likely_factors(known, y, weights, log_prior)
+
+
+def class_bias(logits, targets):
+    """What to add to a student's logits so that it takes each class as often as its targets do.
+
+    Parameters
+    ----------
+    logits, targets : ndarray of shape (n, n_classes)
+
+    Returns
+    -------
+    bias : ndarray of shape (n_classes,)
+        b / s of the ``softmax(s z + b)`` that is closest to the targets by cross-entropy.
+    """
+    n_nodes, n_classes = logits.shape
+    counts = targets.sum(axis=1, keepdims=True)
+
+    def loss_and_gradient(parameters):
+        scale, bias = np.exp(parameters[0]), parameters[1:]
+        log_proba = log_softmax(scale * logits + bias, axis=1)
+        excess = counts * np.exp(log_proba) - targets
+        gradient = [scale * (excess * logits).sum(), *excess.sum(axis=0)]
+        # A class without any target is not to be ruled out.
+        penalty, slope = 1e-4 * bias @ bias, [0, *(2e-4 * bias)]
+        loss = -(targets * log_proba).sum() / n_nodes
+        return loss + penalty, np.array(gradient) / n_nodes + slope
+
+    bounds = [(-_WIDEST, _WIDEST)] + [(None, None)] * n_classes
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(loss_and_gradient, np.zeros(1 + n_classes), jac=True, bounds=bounds).x
+    return found[1:] / np.exp(found[0])
 
 
 def class_frequencies(logits):

@@ -227,10 +227,14 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         backbone = copy.deepcopy(self._fitted_module(torch.device("cpu")))
         for parameter in backbone.parameters():  # as other tools want them
             parameter.data = parameter.data.contiguous()
-        return NodeModule(backbone, self.n_features_in_)
+        return NodeModule(backbone, self.n_features_in_, *self.__dict__.get("calibration_", ()))
 
     def _logits(self, graph):
-        return self._forward(graph)
+        return self._calibrated(self._forward(graph))
+
+    def _calibrated(self, logits):
+        """What is said of the classes, given what the network says."""
+        return logits
 
     def _forward(self, graph, hidden=False):
         """Logits or the last hidden layer of the selected nodes, without dropout, as float64."""
@@ -384,14 +388,18 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.history_ = run.history
         self.n_iter_ = len(run.history)
         self.best_iter_ = run.best_epoch + 1
-        self.state_ = module_state(step.module)
+        self._keep(step.module)
         return not run.interrupted
 
     def _run_again(self, step, graph, labels, device, n_epochs):
         """Run so many epochs, without being judged; keep the module if all succeed."""
         run = self._run_epochs(step, graph, labels, device, stage="refit", max_iter=n_epochs)
         if len(run.history) == n_epochs:
-            self.state_ = module_state(step.module)
+            self._keep(step.module)
+
+    def _keep(self, module):
+        self.state_ = module_state(module)
+        self.__dict__.pop("_module", None)
 
     def _run_epochs(
         self,
@@ -432,7 +440,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _transduce(self, graph):
         """What the fitted network predicts for the training graph."""
-        logits = self._logits(graph.whole)
+        logits = self._forward(graph.whole)
         if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
             warnings.warn(
                 "the network gives probabilities (rows that sum to 1), expected logits. Leave out "
@@ -440,7 +448,7 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=users_level(),
             )
-        self.transduction_ = self.classes_[logits.argmax(axis=1)]
+        self.transduction_ = self.classes_[self._calibrated(logits).argmax(axis=1)]
         return self
 
     def _tensors(self, graph, device):

@@ -15,7 +15,7 @@ from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval
 
 from ._adam import TensorAdam
-from ._adapt import adapt
+from ._adapt import adapt, calibrate_student, class_bias
 from ._base import BaseNodeClassifier, graph_tensors
 from ._checkpoint import digest
 from ._distill import (
@@ -41,6 +41,8 @@ from ._typing import (
     RandomState,
     typed,
 )
+
+_N_JUDGED = 10_000  # nodes that tell how often the student takes each class
 
 
 class LTDNodeClassifier(BaseNodeClassifier):
@@ -127,7 +129,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Calibrate the teacher on the "stop" labels, and combine it with a logistic regression on
         the node features as far as that helps; correct its probabilities, and weight the labels,
         for the estimated class frequencies of the graph, which labels drawn class by class do not
-        show; and let each node count by how likely the teacher is to be right there.  The teacher
+        show; let each node count by how likely the teacher is to be right there; and calibrate the
+        student in the end (`calibration_`).  The teacher
         is assumed to have learned from the "train" and "temperature" labels: pass False if it has
         seen the "stop" labels, or learned from labels with other frequencies or with a
         `class_weight` of its own.  If `class_weight` is given here, it says what a class counts,
@@ -170,6 +173,9 @@ class LTDNodeClassifier(BaseNodeClassifier):
     reliability_ : ndarray of shape (n,) or None
         The estimated probability, at every node of the training graph, that the adapted teacher is
         right; its square weighs the node's soft target.  None without `adapt_teacher`.
+    calibration_ : tuple of (float, ndarray of shape (n_classes,))
+        Scale and shift that the student's logits get: found on the "stop" labels before the
+        student is trained on them, too.  1 and 0 without `adapt_teacher` or such labels.
     temperatures_ : ndarray of shape (n,)
         The temperature of every node at the best epoch.
     initial_temperatures_ : ndarray of shape (n,)
@@ -216,6 +222,7 @@ class LTDNodeClassifier(BaseNodeClassifier):
     teacher_: Any
     teacher_proba_: npt.NDArray[np.float32]
     class_prior_: npt.NDArray[np.float64] | None
+    calibration_: tuple[float, npt.NDArray[np.float64]]
     reliability_: npt.NDArray[np.float32] | None
     temperatures_: npt.NDArray[np.float32]
 
@@ -358,14 +365,19 @@ class LTDNodeClassifier(BaseNodeClassifier):
             )
         self.teacher_proba_ = softmax(logits, axis=1)
         self.class_prior_ = self.reliability_ = None
+        self.calibration_ = 1.0, np.zeros(len(self.classes_))
         with seeded(rng.randint(2**31), device), few_threads(graph.size), memory_advice():
             if self.adapt_teacher:
                 logits, labels = self._adapt(graph, logits, labels, device)
             distil = self._distil_learning if self._learns else self._distil_fixed
             teacher_logits = torch.from_numpy(logits).to(device)
             finished = distil(graph, labels, teacher_logits, device)
+            temperatures = torch.from_numpy(self.temperatures_).to(device)
+            targets = self._soft_targets(teacher_logits, temperatures)
+            factors = self._calibration_factors(graph, labels, targets)
             if finished and self.refit:
-                self._distil_again(graph, labels, teacher_logits, device)
+                self._distil_again(graph, labels, targets, device)
+            self.calibration_ = self._calibration(graph, labels, targets, factors)
         return self._transduce(graph)
 
     @property
@@ -441,15 +453,48 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.initial_temperatures_ = self.temperatures_ = to_numpy(temperatures)
         return self._run(step, graph, labels, device, imitated=targets.argmax(1))
 
-    def _distil_again(self, graph, labels, teacher_logits, device):
+    def _distil_again(self, graph, labels, targets, device):
         """Train a new student on all labels, with the temperatures and epochs found."""
-        temperatures = torch.from_numpy(self.temperatures_).to(device)
-        targets = self._soft_targets(teacher_logits, temperatures)
         n_steps = self.best_iter_ * self._n_batches(labels)
         labels = labels.all_as("train")
         step = self._fixed_step(graph, labels, self._tensors(graph, device), targets)
         n_epochs = max(1, round(n_steps / self._n_batches(labels)))
         self._run_again(step, graph, labels, device, n_epochs)
+
+    def _calibration_factors(self, graph, labels, targets):
+        """How much scale and class biases count, for a student that has not seen "stop" labels."""
+        stop = labels.nodes["stop"]
+        if not self.adapt_teacher or not len(stop):
+            return 1.0, 0.0
+        prior = self._prior(labels)
+        weights = np.ones(len(prior)) if self.class_weight else labels.ratio(prior, "stop")
+        logits, bias = self._logits(graph.whole[stop]), self._class_bias(graph, targets)
+        return calibrate_student(logits, bias, labels.codes[stop], weights, prior)
+
+    def _calibration(self, graph, labels, targets, factors):
+        """Scale and shift of the logits of the student as it is now."""
+        scale, share = factors
+        shift = (1 - scale) * np.log(self._prior(labels))
+        if share:
+            shift += share * self._class_bias(graph, targets)
+        return float(scale), shift
+
+    def _prior(self, labels):
+        """The class frequencies for which the student's losses stand."""
+        if labels.class_prior is not None:
+            return labels.class_prior
+        return np.full(len(self.classes_), 1 / len(self.classes_))
+
+    def _class_bias(self, graph, targets):
+        nodes = np.arange(graph.n_nodes)
+        if len(nodes) > _N_JUDGED:
+            nodes = np.random.RandomState(0).choice(nodes, _N_JUDGED, replace=False)
+        rows = torch.from_numpy(nodes).to(targets.device)
+        return class_bias(self._logits(graph.whole[nodes]), to_numpy(targets[rows]))
+
+    def _calibrated(self, logits):
+        scale, shift = getattr(self, "calibration_", (1.0, 0.0))  # not in files of old
+        return scale * logits + shift
 
     def _n_batches(self, labels):
         """Steps of an epoch."""

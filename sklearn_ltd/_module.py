@@ -17,11 +17,16 @@ class NodeModule(nn.Module):
     backbone : torch.nn.Module
         As `make_backbone` gives it.
     n_features : int
+    scale : float
+    shift : array-like of shape (n_classes,) or float
+        Of the logits.
     """
 
-    def __init__(self, backbone, n_features):
+    def __init__(self, backbone, n_features, scale=1.0, shift=0.0):
         super().__init__()
         self.backbone = backbone
+        self.scale = scale
+        self.register_buffer("shift", torch.tensor(shift, dtype=torch.float32))
         # One per product with the edges: explainers count them to know how far a node sees.
         self.messages = nn.ModuleList()
         if not isinstance(backbone, EdgeIndexModule):
@@ -49,7 +54,8 @@ class NodeModule(nn.Module):
         """
         if edge_weight is None:
             edge_weight = x.new_ones(edge_index.shape[1])
-        return self.backbone(_Edges(x, edge_index, edge_weight, iter(self.messages)))
+        logits = self.backbone(_Edges(x, edge_index, edge_weight, iter(self.messages)))
+        return logits * self.scale + self.shift
 
 
 class _Messages(MessagePassing):
@@ -93,6 +99,9 @@ class _Edges:
         targets = self.edge_index[1]
         totals = scatter(self.edge_weight, targets, dim_size=self.n_nodes)
         return _Product(self.edge_index, self.edge_weight / totals[targets], self.messages)
+
+    def averages(self, name):
+        return None
 
     def propagate(self, name, h, linear, added=None):
         return getattr(self, name).product(linear(h), added)

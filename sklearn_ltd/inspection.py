@@ -355,7 +355,7 @@ def _given_classes(estimator, graph, y):
 
 
 def _norms(estimator, graph, _y):
-    return np.linalg.norm(estimator._logits(graph), axis=1)
+    return np.linalg.norm(estimator._forward(graph), axis=1)
 
 
 def _entropies(estimator, graph, _y):

@@ -1,5 +1,7 @@
 """The teacher adapted: a second opinion, calibration, class frequencies, and reliability."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,15 @@ from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
 from sklearn import config_context
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import f1_score, log_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
+from torch_geometric.utils import from_scipy_sparse_matrix
 
 from sklearn_ltd import Graph, LTDNodeClassifier, _adapt
 from sklearn_ltd._adapt import (
     calibrate,
+    calibrate_student,
+    class_bias,
     class_frequencies,
     reliability,
     second_opinion,
@@ -393,3 +398,86 @@ def test_logits_of_another_type():
     data = make_attributed_sbm(200, random_state=0)
     clf = LTDNodeClassifier("gcn", Double, temperature=0.5, max_iter=30, random_state=0)
     assert clf.fit(data.graph[:80], data.y[:80]).score(data.graph[80:], data.y[80:]) > 0.4
+
+
+def test_a_modest_student_of_the_wrong_frequencies_is_calibrated():
+    logits, y = _true_logits(5000, np.random.RandomState(0))
+    wrong = np.array([1.0, 0.0, -1.0])
+    student, nodes = logits / 3 + wrong, np.arange(3000)
+    prior = np.array([0.5, 0.3, 0.2])
+    bias = class_bias(student, softmax(logits, axis=1))
+    np.testing.assert_allclose(bias - bias.mean(), -wrong, atol=0.02)
+    scale, share = calibrate_student(student[nodes], bias, y[nodes], EQUAL, prior)
+    log_prior = np.log(prior)
+
+    def calibrated(scale, share):
+        return log_prior + scale * (student - log_prior) + share * bias
+
+    def loss(scale, share):
+        known = log_softmax(calibrated(scale, share)[nodes], axis=1)[nodes, y[nodes]]
+        return np.log(scale) ** 2 / 2 + (share / 0.5) ** 2 / 2 - known.sum()
+
+    least = loss(scale, share)
+    for step in (0.98, 1.02):  # nothing next to it is more likely
+        assert least < min(loss(step * scale, share), loss(scale, step * share))
+    before, after = (log_softmax(z, axis=1)[3000:] for z in (student, calibrated(scale, share)))
+    rest = np.arange(2000)
+    assert -after[rest, y[3000:]].mean() < -before[rest, y[3000:]].mean() - 0.3
+
+
+def test_class_biases_give_a_student_the_frequencies_of_its_targets():
+    rng = np.random.RandomState(0)
+    logits, counts = rng.normal(size=(3000, 4)), rng.uniform(0.2, 2, size=(3000, 1))
+    targets = counts * softmax(2 * logits + [1, 0, 0, -2] + rng.normal(size=(3000, 4)), axis=1)
+    scales = np.linspace(0.5, 4, 8)[:, None, None]
+    taken = softmax(scales * (logits + class_bias(logits, targets)), axis=2)
+    frequencies = (counts * taken).sum(axis=1)
+    gaps = np.abs(frequencies - targets.sum(axis=0)).max(axis=1)
+    assert gaps.min() < 0.02 * len(logits)  # at its own scale, which is one of these nearly
+    never = targets * [1, 1, 1, 0]
+    assert np.isfinite(class_bias(logits, never)).all()
+
+
+def test_a_student_that_is_held_back_still_knows_the_rare_classes():
+    """Noisy features, classes of unequal sizes, as many labels of each."""
+    data = make_attributed_sbm(
+        6000, 6, 60, average_degree=30, homophily=0.4, feature_noise=6, random_state=0
+    )
+    share = np.take([1, 0.6, 0.4, 0.3, 0.2, 0.15], data.y)
+    kept = np.flatnonzero(np.random.RandomState(0).random_sample(6000) < share)
+    adjacency = data.graph.adjacency[kept][:, kept]
+    graph, y = Graph(adjacency, data.graph.X[kept]), data.y[kept]
+    known = np.concatenate([np.flatnonzero(y == c)[:40] for c in range(6)])
+    test = np.setdiff1d(np.arange(len(y)), known)
+    clf = LTDNodeClassifier(scalable=True, max_iter=100, random_state=0).fit(graph[known], y[known])
+    logits = clf._forward(graph[test])
+    scale, shift = clf.calibration_
+    np.testing.assert_allclose(clf.decision_function(graph[test]), scale * logits + shift)
+    raw, calibrated = softmax(logits, axis=1), clf.predict_proba(graph[test])
+    scores = [f1_score(y[test], p.argmax(1), average="macro") for p in (raw, calibrated)]
+    assert scores[1] > scores[0] + 0.05
+    assert log_loss(y[test], calibrated) < log_loss(y[test], raw) - 0.02
+
+
+@pytest.mark.parametrize("params", [{"adapt_teacher": False}, {"validation_fraction": 0.0}])
+def test_without_labels_to_be_calibrated_on_a_student_is_left_alone(unequal, params):
+    graph, y, role = unequal
+    clf = LTDNodeClassifier(scalable=True, max_iter=3, random_state=0, **params)
+    scale, shift = clf.fit(graph[role != ""], y[role != ""]).calibration_
+    assert scale == 1
+    assert not shift.any()
+
+
+@pytest.mark.parametrize("params", [{}, {"refit": False}, {"class_weight": "balanced"}])
+def test_a_calibrated_student_is_the_same_everywhere(unequal, params):
+    graph, y, role = unequal
+    clf = LTDNodeClassifier(scalable=True, max_iter=30, random_state=0, **params)
+    clf.fit(graph, y, role=role)
+    assert clf.calibration_[0] != 1
+    copy = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(copy.predict_proba(graph), clf.predict_proba(graph))
+    np.testing.assert_array_equal(clf.predict(graph), clf.transduction_)
+    module = clf.to_module()
+    edge_index, edge_weight = from_scipy_sparse_matrix(graph.adjacency)
+    logits = module(torch.tensor(graph.X), edge_index, edge_weight.float()).detach()
+    np.testing.assert_allclose(logits.numpy(), clf.decision_function(graph), atol=1e-4)

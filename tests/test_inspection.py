@@ -82,7 +82,7 @@ def test_nodes_without_a_label_are_left_out(clf, data):
 
 def test_norms_are_those_of_the_students_logits(clf, data):
     display = TemperatureDisplay.from_estimator(clf, data.graph, kind="norm")
-    norms = np.sqrt((clf.decision_function(data.graph) ** 2).sum(axis=1))
+    norms = np.sqrt((clf._forward(data.graph) ** 2).sum(axis=1))  # before the calibration
     np.testing.assert_allclose(display.against, norms)
     expected = spearmanr(norms, clf.temperatures_).statistic
     shown = float(display.ax_.get_title().split()[-1].replace("\N{MINUS SIGN}", "-"))
