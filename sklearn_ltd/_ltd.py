@@ -93,7 +93,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         Epochs of the student at most.  Where `best_iter_` is close to it, more may help.
     n_iter_no_change : int, default=50
         Stop after this many epochs without a lower loss on the "stop" nodes, plus a penalty while
-        the student does not agree with its targets at nine nodes of ten.
+        the student does not agree with its targets at nine nodes of ten; not counted while one
+        class for all nodes would agree as well.
     warmup_iter : int, default=20
         Epochs before the temperatures begin to learn; the best epoch is a later one.
     label_weight : float, default=1.0

@@ -132,8 +132,9 @@ def run_epochs(
     The best epoch is the one with the lowest loss on the stop nodes, the latest among equals:
     the accuracy of a few nodes is noisy, and often highest in an early epoch whose
     probabilities are of no use yet.  The loss of a student is low as well where it is as yet
-    undecided, above all if nothing is certain: there `_criterion` adds a penalty.  Without stop
-    nodes all epochs run and the last one counts.
+    undecided, above all if nothing is certain: there `_criterion` adds a penalty, and the epochs
+    after which to stop are counted from where it agrees with its targets better than one class for
+    all nodes would.  Without stop nodes all epochs run and the last one counts.
 
     Parameters
     ----------
@@ -180,6 +181,7 @@ def run_epochs(
         If there is no finite epoch at all.
     """
     run = _Run(step, stop_nodes.device, checkpoint)
+    one_class = _share_of_one_class(imitated)
     try:
         for epoch in range(max_iter if run.finished else len(run.history), max_iter):
             step.judged = judged or epoch == max_iter - 1
@@ -197,7 +199,8 @@ def run_epochs(
                 numbers = "  ".join(f"{k} {v:.4f}" for k, v in record.items())
                 print(f"[{name}] epoch {epoch + 1:4d}  {numbers}")
             may_stop = len(stop_nodes) > 0 and epoch >= first_epoch
-            stale = may_stop and epoch - run.best_epoch >= n_iter_no_change
+            since = max(run.best_epoch, run.last_epoch_below(one_class))
+            stale = may_stop and epoch - since >= n_iter_no_change
             if stale or asked_to_stop:
                 break
             run.save_if_due()
@@ -256,6 +259,12 @@ class _Run:
             self.best_loss, self.best_epoch = loss, len(self.history) - 1
             self.kept = self.step.snapshot()
 
+    def last_epoch_below(self, agreement):
+        """Where the student last agreed with its targets less than that; -1 if it never did."""
+        epochs = range(len(self.history) - 1, -1, -1)
+        below = (e for e in epochs if self.history[e].get("agreement", 1.0) < agreement)
+        return next(below, -1)
+
     def save_if_due(self):
         if self.checkpoint is not None and self.checkpoint.is_due():
             self.checkpoint.save(self._state())
@@ -287,6 +296,14 @@ class _Run:
             else:
                 setattr(self.step, name, value.to(self.device) if torch.is_tensor(value) else value)
         set_generator_states(state["generators"], self.device)
+
+
+def _share_of_one_class(classes):
+    """The share of the most frequent one, and a little more; 0 where there is no other."""
+    if classes is None or not len(classes):
+        return 0.0
+    share = float(classes.bincount().max()) / len(classes)
+    return share + 1e-3 if share < 1 else 0.0
 
 
 def _criterion(record):

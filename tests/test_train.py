@@ -117,3 +117,24 @@ def test_an_undecided_student_is_not_the_best_one(imitated, best):
     assert run.history[0]["stop_loss"] < run.history[1]["stop_loss"]
     if imitated is not None:
         assert [record["agreement"] for record in run.history] == [1 - imitated[0], imitated[0]]
+
+
+@pytest.mark.parametrize(
+    ("imitated", "n_epochs"),
+    [(None, 4), ([1, 0, 0], 9), ([0, 0, 0], 4)],
+    ids=["teacher", "student", "one class"],
+)
+def test_a_student_does_not_stop_before_it_has_begun_to_learn(imitated, n_epochs):
+    """It takes one class for all nodes in five epochs, and two in those after; the loss grows."""
+    sizes = np.arange(1, 11) / 10
+    step = Played([[[x if x < 0.55 else -x, 0.0], [x, 0.0], [x, 0.0]] for x in sizes.tolist()])
+    run = run_epochs(
+        step,
+        torch.tensor([2]),
+        torch.tensor([1]),
+        imitated=None if imitated is None else torch.tensor(imitated),
+        max_iter=10,
+        n_iter_no_change=3,
+        tasks=None,
+    )
+    assert len(run.history) == n_epochs
