@@ -683,7 +683,7 @@ def test_history_has_a_record_of_floats_per_epoch(make, graph, y):
 @both
 @pytest.mark.parametrize("backbone", ["gcn", "gat"])
 def test_early_stopping_restores_the_best_epoch(make, backbone, graph, y, role):
-    params = {"backbone": backbone, "learning_rate": 1.0}
+    params = {"backbone": backbone, "learning_rate": 0.5}
     if make is ltd:
         params["refit"] = False
     clf = make(**params, max_iter=60, n_iter_no_change=4).fit(graph, y, role=role)
