@@ -111,7 +111,7 @@ def analyse(clf, graph, y, wrong):
     # Of the nodes that are in the class or said to be in it, those where this is not both.
     confused = 1 - 2 * np.diag(confusion) / total
     means = [tau[y == c].mean() for c in clf.classes_]
-    logits = clf.decision_function(graph)
+    logits = clf._forward(graph)  # before the calibration
     negative = tau < 0
     return {
         "Pearson r, initial": pearsonr(tau, initial).statistic,

@@ -211,7 +211,8 @@ def class_bias(logits, targets):
     Returns
     -------
     bias : ndarray of shape (n_classes,)
-        b / s of the ``softmax(s z + b)`` that is closest to the targets by cross-entropy.
+        b / s of the ``softmax(s z + b)`` that is closest to the targets by cross-entropy, with s of
+        1/2 at least: a student that has nothing to do with them gets no large biases.
     """
     n_nodes, n_classes = logits.shape
     counts = targets.sum(axis=1, keepdims=True)
@@ -226,7 +227,7 @@ def class_bias(logits, targets):
         loss = -(targets * log_proba).sum() / n_nodes
         return loss + penalty, np.array(gradient) / n_nodes + slope
 
-    bounds = [(-_WIDEST, _WIDEST)] + [(None, None)] * n_classes
+    bounds = [(-np.log(2), _WIDEST)] + [(None, None)] * n_classes
     with threadpool_limits(1, user_api="blas"):
         found = minimize(loss_and_gradient, np.zeros(1 + n_classes), jac=True, bounds=bounds).x
     return found[1:] / np.exp(found[0])

@@ -148,9 +148,9 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def transform(self, graph: GraphLike) -> FloatArray:
         """The last hidden layer: an embedding of the selected nodes.
 
-        Networks without a hidden layer (SGC, or one layer) give their logits; for a module of
-        your own it is the input of the last layer with parameters, or the logits where that is
-        not one row per node.
+        Networks without a hidden layer (SGC, or one layer) give their logits, not calibrated; for a
+        module of your own it is the input of the last layer with parameters, or the logits where
+        that is not one row per node.
 
         Parameters
         ----------
@@ -350,7 +350,8 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             warn_of_light_edges(graph)
         whole = graph._whole
         self.structure_ = None if whole.has_features else whole.fingerprint
-        for stale in ("_module", "state_"):  # a fit that fails leaves no model of the last one
+        # A fit that fails leaves no model of the last one.
+        for stale in ("_module", "state_", "calibration_", "transduction_"):
             self.__dict__.pop(stale, None)
         return graph, labels, rng
 

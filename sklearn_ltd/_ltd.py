@@ -175,8 +175,8 @@ class LTDNodeClassifier(BaseNodeClassifier):
         The estimated probability, at every node of the training graph, that the adapted teacher is
         right; its square weighs the node's soft target.  None without `adapt_teacher`.
     calibration_ : tuple of (float, ndarray of shape (n_classes,))
-        Scale and shift that the student's logits get: found on the "stop" labels before the
-        student is trained on them, too.  1 and 0 without `adapt_teacher` or such labels.
+        Scale and shift that the student's logits get; how much of either, the "stop" labels say,
+        before a last student learns them.  1 and 0 without `adapt_teacher` or such labels.
     temperatures_ : ndarray of shape (n,)
         The temperature of every node at the best epoch.
     initial_temperatures_ : ndarray of shape (n,)
@@ -375,10 +375,12 @@ class LTDNodeClassifier(BaseNodeClassifier):
             finished = distil(graph, labels, teacher_logits, device)
             temperatures = torch.from_numpy(self.temperatures_).to(device)
             targets = self._soft_targets(teacher_logits, temperatures)
-            factors = self._calibration_factors(graph, labels, targets)
+            calibrating = self.adapt_teacher and len(labels.nodes["stop"]) > 0
+            factors = self._calibrate(graph, labels, targets) if calibrating else None
             if finished and self.refit:
                 self._distil_again(graph, labels, targets, device)
-            self.calibration_ = self._calibration(graph, labels, targets, factors)
+                if calibrating:
+                    self._calibrate(graph, labels, targets, factors)
         return self._transduce(graph)
 
     @property
@@ -462,36 +464,28 @@ class LTDNodeClassifier(BaseNodeClassifier):
         n_epochs = max(1, round(n_steps / self._n_batches(labels)))
         self._run_again(step, graph, labels, device, n_epochs)
 
-    def _calibration_factors(self, graph, labels, targets):
-        """How much scale and class biases count, for a student that has not seen "stop" labels."""
-        stop = labels.nodes["stop"]
-        if not self.adapt_teacher or not len(stop):
-            return 1.0, 0.0
-        prior = self._prior(labels)
-        weights = np.ones(len(prior)) if self.class_weight else labels.ratio(prior, "stop")
-        logits, bias = self._logits(graph.whole[stop]), self._class_bias(graph, targets)
-        return calibrate_student(logits, bias, labels.codes[stop], weights, prior)
+    def _calibrate(self, graph, labels, targets, factors=None):
+        """Set scale and shift of the logits of the student as it is now.
 
-    def _calibration(self, graph, labels, targets, factors):
-        """Scale and shift of the logits of the student as it is now."""
-        scale, share = factors
-        shift = (1 - scale) * np.log(self._prior(labels))
-        if share:
-            shift += share * self._class_bias(graph, targets)
-        return float(scale), shift
-
-    def _prior(self, labels):
-        """The class frequencies for which the student's losses stand."""
-        if labels.class_prior is not None:
-            return labels.class_prior
-        return np.full(len(self.classes_), 1 / len(self.classes_))
-
-    def _class_bias(self, graph, targets):
+        `factors` are those of a student that has not seen the "stop" labels; None: of this one.
+        """
         nodes = np.arange(graph.n_nodes)
         if len(nodes) > _N_JUDGED:
             nodes = np.random.RandomState(0).choice(nodes, _N_JUDGED, replace=False)
         rows = torch.from_numpy(nodes).to(targets.device)
-        return class_bias(self._logits(graph.whole[nodes]), to_numpy(targets[rows]))
+        bias = class_bias(self._forward(graph.whole[nodes]), to_numpy(targets[rows]))
+        if self.class_weight is None:
+            prior, weights = labels.class_prior, labels.ratio(labels.class_prior, "stop")
+        else:  # says what a class counts: the predicted classes stay as they are
+            prior, weights = np.full(len(bias), 1 / len(bias)), np.ones(len(bias))
+            bias = np.zeros(len(bias))
+        if factors is None:
+            stop = labels.nodes["stop"]
+            logits = self._forward(graph.whole[stop])
+            factors = calibrate_student(logits, bias, labels.codes[stop], weights, prior)
+        scale, share = map(float, factors)
+        self.calibration_ = scale, (1 - scale) * np.log(prior) + share * bias
+        return factors
 
     def _calibrated(self, logits):
         scale, shift = getattr(self, "calibration_", (1.0, 0.0))  # not in files of old

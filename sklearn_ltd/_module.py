@@ -26,7 +26,8 @@ class NodeModule(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.scale = scale
-        self.register_buffer("shift", torch.tensor(shift, dtype=torch.float32))
+        # Not among the parameters of a file, as the scale isn't either.
+        self.register_buffer("shift", torch.tensor(shift, dtype=torch.float32), persistent=False)
         # One per product with the edges: explainers count them to know how far a node sees.
         self.messages = nn.ModuleList()
         if not isinstance(backbone, EdgeIndexModule):

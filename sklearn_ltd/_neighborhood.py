@@ -7,7 +7,6 @@ package index, and reads no memory-mapped graph.
 import math
 import os
 import tempfile
-import threading
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,7 +22,6 @@ from ._whole import Rows, as_float32, consecutive, is_mapped
 _CHUNK_EDGES = 1_000_000
 _N_SAMPLED = 1000
 _MANY = 200  # distinct numbers, from which on they are drawn row by row
-_AVERAGING = threading.Lock()
 
 
 @dataclass
@@ -197,6 +195,7 @@ class LargeGraph:
         if not self._in_advance(averages_over):
             return self.tensors(self.neighborhood(seeds, n_hops, n_neighbors, rng))
         if n_hops > 1:
+            n_neighbors = min(n_neighbors, self.n_nodes)
             n_neighbors = min(int(n_neighbors ** (n_hops / (n_hops - 1))), self.n_nodes)
         neighborhood = self.neighborhood(seeds, n_hops - 1, n_neighbors, rng)
         return self.tensors(neighborhood, averages_over=averages_over)
@@ -223,13 +222,12 @@ class LargeGraph:
         averages : ndarray of shape (n, d + 1)
         """
         key = name, self.dtype, str(self.device)
-        with _AVERAGING:  # other threads may want the same
-            if key not in self._cache:
-                values = self.features.data if isinstance(self.features, Rows) else self.features
-                make = _on_disk if is_mapped(values) else np.empty
-                stage = partial(_average_features, name)
-                self._cache[key] = self._run(1, stage, np.arange(self.n_nodes), None, make)
-            return self._cache[key]
+        if key not in self._cache:  # fits hold a lock: no other thread makes the same
+            values = self.features.data if isinstance(self.features, Rows) else self.features
+            make = _on_disk if is_mapped(values) else np.empty
+            stage = partial(_average_features, name)
+            self._cache[key] = self._run(1, stage, np.arange(self.n_nodes), None, make)
+        return self._cache[key]
 
     def _rows(self, nodes, h=None):
         """Rows of the features or of `h`, in the form that takes the least copying."""

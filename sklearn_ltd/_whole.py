@@ -202,7 +202,7 @@ def as_float32(values):
 def is_mapped(array):
     """Whether an array lies in a file; scikit-learn's checks make it look like any other."""
     while array is not None and not isinstance(array, (np.memmap, mmap)):
-        array = getattr(array, "base", None)
+        array = getattr(array, "base", getattr(array, "obj", None))  # of an array, or its memory
     return array is not None
 
 

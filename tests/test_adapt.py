@@ -474,6 +474,8 @@ def test_a_calibrated_student_is_the_same_everywhere(unequal, params):
     clf = LTDNodeClassifier(scalable=True, max_iter=30, random_state=0, **params)
     clf.fit(graph, y, role=role)
     assert clf.calibration_[0] != 1
+    if clf.class_weight is not None:
+        np.testing.assert_array_equal(clf.predict(graph), clf._forward(graph).argmax(axis=1))
     copy = pickle.loads(pickle.dumps(clf))
     np.testing.assert_array_equal(copy.predict_proba(graph), clf.predict_proba(graph))
     np.testing.assert_array_equal(clf.predict(graph), clf.transduction_)
@@ -481,3 +483,24 @@ def test_a_calibrated_student_is_the_same_everywhere(unequal, params):
     edge_index, edge_weight = from_scipy_sparse_matrix(graph.adjacency)
     logits = module(torch.tensor(graph.X), edge_index, edge_weight.float()).detach()
     np.testing.assert_allclose(logits.numpy(), clf.decision_function(graph), atol=1e-4)
+
+
+def test_how_far_a_student_is_calibrated_is_found_before_it_learns_the_labels(unequal):
+    graph, y, role = unequal
+    settings = {"scalable": True, "max_iter": 20, "random_state": 0}
+    first = LTDNodeClassifier(**settings, refit=False).fit(graph, y, role=role)
+    last = LTDNodeClassifier(**settings).fit(graph, y, role=role)
+    assert last.calibration_[0] == first.calibration_[0]
+    assert np.abs(last.predict_proba(graph) - first.predict_proba(graph)).max() > 1e-3
+
+
+def test_a_fit_that_fails_in_its_last_training_keeps_the_first_student(unequal, monkeypatch):
+    graph, y, role = unequal
+    clf = LTDNodeClassifier(scalable=True, max_iter=5, random_state=0).fit(graph, y, role=role)
+    monkeypatch.setattr(LTDNodeClassifier, "_run_again", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        clf.fit(graph, y, role=role)
+    assert not hasattr(clf, "transduction_")
+    first = LTDNodeClassifier(scalable=True, max_iter=5, random_state=0, refit=False)
+    first.fit(graph, y, role=role)
+    np.testing.assert_array_equal(clf.predict_proba(graph), first.predict_proba(graph))

@@ -5,7 +5,6 @@ import gc
 import os
 import sys
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -130,13 +129,6 @@ def test_averages_of_features_on_disk_are_there_too(directed, tmp_path):
         assert isinstance(averages, np.memmap)
         assert_array_equal(averages, LargeGraph(directed).averaged("symmetric"))
     assert len(list(tmp_path.iterdir())) == len(list((tmp_path / "graph").iterdir())) == 2
-
-
-def test_threads_make_averages_once(directed):
-    large = [LargeGraph(directed) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        averages = list(pool.map(lambda graph: graph.averaged("mean"), large))
-    assert all(a is averages[0] for a in averages)
 
 
 def test_all_neighbors_may_be_asked_for_by_any_large_number(directed):
