@@ -227,14 +227,21 @@ class BaseNodeClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         backbone = copy.deepcopy(self._fitted_module(torch.device("cpu")))
         for parameter in backbone.parameters():  # as other tools want them
             parameter.data = parameter.data.contiguous()
-        return NodeModule(backbone, self.n_features_in_, *self.__dict__.get("calibration_", ()))
+        return NodeModule(backbone, self.n_features_in_, *self._scale_and_shift)
 
     def _logits(self, graph):
         return self._calibrated(self._forward(graph))
 
+    @property
+    def _scale_and_shift(self):
+        """Those of a distilled student's logits; none for other networks, and in files of old."""
+        return getattr(self, "calibration_", ())
+
     def _calibrated(self, logits):
-        """What is said of the classes, given what the network says."""
-        return logits
+        if not self._scale_and_shift:
+            return logits
+        scale, shift = self._scale_and_shift
+        return scale * logits + shift
 
     def _forward(self, graph, hidden=False):
         """Logits or the last hidden layer of the selected nodes, without dropout, as float64."""

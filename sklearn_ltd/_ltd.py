@@ -469,16 +469,12 @@ class LTDNodeClassifier(BaseNodeClassifier):
 
         `factors` are those of a student that has not seen the "stop" labels; None: of this one.
         """
-        nodes = np.arange(graph.n_nodes)
-        if len(nodes) > _N_JUDGED:
-            nodes = np.random.RandomState(0).choice(nodes, _N_JUDGED, replace=False)
-        rows = torch.from_numpy(nodes).to(targets.device)
-        bias = class_bias(self._forward(graph.whole[nodes]), to_numpy(targets[rows]))
         if self.class_weight is None:
             prior, weights = labels.class_prior, labels.ratio(labels.class_prior, "stop")
+            bias = self._class_bias(graph, targets)
         else:  # says what a class counts: the predicted classes stay as they are
-            prior, weights = np.full(len(bias), 1 / len(bias)), np.ones(len(bias))
-            bias = np.zeros(len(bias))
+            weights = np.ones(len(self.classes_))
+            prior, bias = weights / len(weights), np.zeros(len(weights))
         if factors is None:
             stop = labels.nodes["stop"]
             logits = self._forward(graph.whole[stop])
@@ -487,9 +483,13 @@ class LTDNodeClassifier(BaseNodeClassifier):
         self.calibration_ = scale, (1 - scale) * np.log(prior) + share * bias
         return factors
 
-    def _calibrated(self, logits):
-        scale, shift = getattr(self, "calibration_", (1.0, 0.0))  # not in files of old
-        return scale * logits + shift
+    def _class_bias(self, graph, targets):
+        """The class biases of the student as it is now, from some of the nodes."""
+        nodes = np.arange(graph.n_nodes)
+        if len(nodes) > _N_JUDGED:
+            nodes = np.random.RandomState(0).choice(nodes, _N_JUDGED, replace=False)
+        rows = torch.from_numpy(nodes).to(targets.device)
+        return class_bias(self._forward(graph.whole[nodes]), to_numpy(targets[rows]))
 
     def _n_batches(self, labels):
         """Steps of an epoch."""
